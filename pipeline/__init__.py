@@ -1,0 +1,1 @@
+"""The daily line: feeds -> headlines -> linked -> deduplicated -> scored -> aggregated -> validated -> stored."""

@@ -1,0 +1,90 @@
+"""The disk below the feature store: where dated files lie, replacing a file as a whole, one writer at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+from .errors import StoreError
+from .schema import Table, dated_path
+
+
+def list_dated(root: Path, table: Table) -> dict[date, Path]:
+    """Return the dated files of ``table`` that lie where they belong, oldest first; others are not data."""
+    found = {}
+    for path in sorted((root / table.name).glob("*/*.csv")):
+        try:
+            day = date.fromisoformat(path.stem)
+        except ValueError:
+            continue
+        if path == root / dated_path(table, day):
+            found[day] = path
+    return found
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path`` so that, whenever the machine stops, the old file or the new one is there, whole.
+
+    Makes the folders above. What a killed write leaves is a hidden ``.NAME.tmp`` beside it, which the next overwrites.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    for directory in (path.parent, path.parent.parent):
+        _sync_directory(directory)
+
+
+def compute_sha256(content: bytes) -> str:
+    """Return the SHA-256 of ``content`` as 64 hex digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_sealed(path: Path, sha256: str) -> bytes:
+    """Return the content of a sealed file.
+
+    Raises:
+        StoreError: it is missing, or its SHA-256 is not ``sha256``.
+    """
+    if not path.exists():
+        raise StoreError(f"{path}: missing, though its session is sealed; restore it")
+    content = path.read_bytes()
+    if (found := compute_sha256(content)) != sha256:
+        raise StoreError(f"{path}: changed since it was sealed: SHA-256 {found[:12]}..., sealed was {sha256[:12]}...")
+    return content
+
+
+@contextmanager
+def lock_directory(directory: Path) -> Iterator[None]:
+    """Hold ``directory`` for one writer; the lock goes with the process and leaves no file.
+
+    Raises:
+        StoreError: another process, or this one, holds it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise StoreError(f"{directory}: another run is writing to this store; try again when it has ended") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,155 @@
+"""Configuration: good files load once into frozen objects; bad ones are refused with file, key and expectation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import HOME, load_companies, load_feed_templates, load_settings
+from pipeline.errors import ConfigError
+from pipeline.feeds import list_feeds, unheard_tickers
+from pipeline.records import Company, Feed
+
+SETTINGS = (HOME / "settings.toml").read_text()
+
+
+def test_shipped_settings_load_and_are_frozen() -> None:
+    settings = load_settings()
+    assert settings.store.name == "feature_store"
+    assert settings.fetch.allow_private_addresses is False
+    with pytest.raises(AttributeError):
+        settings.fetch.workers = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("found", "replacement", "message"),
+    [
+        ("workers = 16", "wrokers = 16", "unknown key fetch.wrokers: expected one of user_agent, workers"),
+        ("workers = 16", "", "fetch.workers is missing"),
+        ("workers = 16", 'workers = "16"', "fetch.workers = '16': expected a whole number"),
+        ("workers = 16", "workers = 0", "fetch.workers = 0: expected a number from 1 to 256"),
+        ("workers = 16", "workers = true", "fetch.workers = True: expected a whole number"),
+        ("threshold = 0.8", "threshold = nan", "dedupe.threshold = nan: expected a number from 0.01 to 1"),
+        ("[dedupe]", "[duplicates]", "unknown key duplicates"),
+        ('calendar = "XNYS"', 'calendar = ""', "sessions.calendar = '': expected text"),
+        ("[fetch]", "[fetch", "not valid TOML"),
+    ],
+)
+def test_bad_settings_are_refused_by_key(tmp_path: Path, found: str, replacement: str, message: str) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(SETTINGS.replace(found, replacement))
+    with pytest.raises(ConfigError) as refusal:
+        load_settings(path)
+    assert str(path) in str(refusal.value)
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_missing_settings_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="absent.toml: cannot be read: No such file"):
+        load_settings(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize("name", ["tickers.csv", "sp500.csv"])
+def test_shipped_universes_load(name: str) -> None:
+    companies = load_companies(HOME / name)
+    assert len(companies) >= {"tickers.csv": 45, "sp500.csv": 490}[name]
+    assert [company.ticker for company in companies] == sorted(company.ticker for company in companies)
+    assert "BRK.B" in {company.ticker for company in companies}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ticker,name,aliases,exchange\n", ":1: columns ticker,name,aliases,exchange: expected ticker,company"),
+        ("", ":1: columns : expected ticker,company,aliases,exchange"),
+        ("ticker,company,aliases,exchange\n", "no tickers"),
+        ("ticker,company,aliases,exchange\nAA,Alcoa,,NYSE\nAA,Alcoa,,NYSE\n", ":3: ticker AA is already on line 2"),
+        ("ticker,company,aliases,exchange\naapl,Apple,,NASDAQ\n", ":2: ticker 'aapl': expected capitals"),
+        ("ticker,company,aliases,exchange\nBRK-B,Berkshire,,NYSE\n", ":2: ticker 'BRK-B': expected capitals"),
+        ("ticker,company,aliases,exchange\nAA,,,NYSE\n", ":2: company of AA is empty"),
+        ("ticker,company,aliases,exchange\nAA,Alcoa,NYSE\n", ":2: 3 cells: expected 4"),
+    ],
+)
+def test_bad_universes_are_refused_by_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "tickers.csv"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refusal:
+        load_companies(path)
+    assert f"{path}" in str(refusal.value)
+    assert message in str(refusal.value)
+
+
+def test_aliases_are_split_and_stripped(tmp_path: Path) -> None:
+    path = tmp_path / "tickers.csv"
+    path.write_text('ticker,company,aliases,exchange\nMETA,"Meta Platforms",Facebook | Instagram|,NASDAQ\n')
+    assert load_companies(path) == (Company("META", "Meta Platforms", ("Facebook", "Instagram"), "NASDAQ"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[a]\nsource = "A"\nurl = "ftp://a.example/feed"',
+            "a.url = 'ftp://a.example/feed': expected an http(s) address",
+        ),
+        ('[a]\nsource = "A"\nurl = "https:///feed"', "expected an http(s) address with a host"),
+        ('[a]\nsource = "A"\nurl = "https://a.example:port/feed"', "expected an http(s) address with a host"),
+        ('[a]\nsource = "A"\nurl = "https://{ticker}.example/feed"', "expected an http(s) address with a host"),
+        ('[a]\nsource = "A"\nurl = "https://a.example/a feed"', "expected an http(s) address with a host"),
+        ('[a]\nsource = "A"\nurl = "https://a.example/{symbol}"', "a.url: {symbol}: expected {ticker} or {company}"),
+        (
+            '[a]\nsource = "A"\nlink = "https://a.example/"',
+            "unknown key a.link: expected one of name, source, url, dot",
+        ),
+        ('[a]\nsource = "A"', "a.url is missing"),
+        (
+            '["a:b"]\nsource = "A"\nurl = "https://a.example/"',
+            "[a:b]: expected a name of lower-case letters and digits",
+        ),
+        ("a = 1", "a: expected a [a] table with source and url"),
+        ("", "no feeds"),
+    ],
+)
+def test_bad_feeds_are_refused_by_key(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "feeds.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refusal:
+        load_feed_templates(path)
+    assert str(path) in str(refusal.value)
+    assert message in str(refusal.value)
+
+
+def test_templates_become_one_feed_per_ticker_or_one_in_all(tmp_path: Path) -> None:
+    path = tmp_path / "feeds.toml"
+    path.write_text(
+        '[dash]\nsource = "Dash"\nurl = "https://a.example/?s={ticker}"\ndot = "-"\n'
+        '[words]\nsource = "Words"\nurl = "https://b.example/?q={company}"\n'
+        '[all]\nsource = "All"\nurl = "https://c.example/feed"\n'
+    )
+    companies = [Company("BRK.B", "Berkshire & Sons", (), "NYSE")]
+    assert list_feeds(load_feed_templates(path), companies) == (
+        Feed("dash:BRK.B", "Dash", "https://a.example/?s=BRK-B", "BRK.B"),
+        Feed("words:BRK.B", "Words", "https://b.example/?q=Berkshire%20%26%20Sons", "BRK.B"),
+        Feed("all", "All", "https://c.example/feed", None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("answered", "unheard"),
+    [
+        ({"a:X", "b:X", "a:Y", "all"}, set()),
+        ({"a:X", "a:Y", "all"}, {"X"}),
+        ({"a:X", "b:X", "a:Y"}, {"Z"}),
+        (set(), {"X", "Y", "Z"}),
+    ],
+)
+def test_silence_counts_only_when_every_feed_of_a_ticker_answered(answered: set[str], unheard: set[str]) -> None:
+    feeds = [
+        Feed("a:X", "A", "https://a.example/X", "X"),
+        Feed("b:X", "B", "https://b.example/X", "X"),
+        Feed("a:Y", "A", "https://a.example/Y", "Y"),
+        Feed("all", "All", "https://c.example/"),
+    ]
+    assert unheard_tickers(feeds, ["X", "Y", "Z"], answered) == unheard

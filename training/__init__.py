@@ -1,0 +1,1 @@
+"""The training line: data -> splits -> model -> train -> evaluate -> publish."""
