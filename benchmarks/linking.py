@@ -81,7 +81,7 @@ def main() -> None:
     seconds = time.process_time() - started
     for row in rows:
         row.named = frozenset(ticker for ticker in row.tags or () if forms.is_named(row.title, ticker))
-    print(f"{len(rows)} headlines in {seconds:.1f} s: {len(rows) / seconds:.0f}/s of processor time against {len(companies)} companies")
+    print(f"{len(rows)} headlines in {seconds:.1f} s of processor time: {len(rows) / seconds:.0f}/s")
     tuning = [row for row in rows if row.day < TUNING_ENDS]
     testing = [row for row in rows if row.day >= TUNING_ENDS]
     print_figures("January-March, tuning", tuning)

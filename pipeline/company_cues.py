@@ -7,8 +7,10 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-FIRM = _words("""
-    inc corp corporation co cos company companies plc ltd group holdings
+LEGAL = _words("inc corp corporation co cos company companies plc ltd llc group holdings")
+"""On the right of a name, also after a comma ("Block, Inc.")."""
+
+FIRM = LEGAL | _words("""
     ceo cfo coo chairman chairwoman chief executive executives exec execs boss president board
     investor investors shareholders shareholder stake dividend buyback merger acquisition takeover bid
     subsidiary unit brand profit profits earnings eps revenue results guidance
@@ -39,7 +41,9 @@ ANY = FIRM | _words("""
 """)
 """On the right of a name: what a firm does or its share price does; an index moves like that too."""
 
-AFTER_PAIRS = _words("first_quarter second_quarter third_quarter fourth_quarter full_year same_store")
+AFTER_PAIRS = _words("""
+    first_quarter second_quarter third_quarter fourth_quarter full_year same_store &_co &_company
+""")
 """Two words on the right of a name."""
 
 BEFORE = _words("""

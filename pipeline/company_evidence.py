@@ -22,7 +22,8 @@ EVIDENCE = ("capital", "word", "name", "index", "never")
 _CONNECTORS = frozenset(["&", "'s", "of", "the", "de", "for", "in", "on"])
 _NUMBER_GOES_ON = (".", ",", "$", "€", "£")
 _SENTENCE_BREAK = re.compile(r"[:;.?!|\"“”‘(\n]|[-–—]")
-_LIST_GAP = re.compile(r"\s*,\s*|\s+")
+_LIST_WORDS = ("&", "or", "vs", "versus")
+_LIST_GAP = re.compile(r"\s*,\s*|\.?\s+")
 
 
 def is_written_as_name(title: Title, first: int, last: int, is_acronym: bool) -> bool:
@@ -63,8 +64,8 @@ def is_company(title: Title, first: int, last: int, evidence: str, names: Set[in
 
 def is_listed_beside(title: Title, first: int, last: int, accepted: Set[int]) -> bool:
     """Whether an accepted company stands next to it in a list: "GM, Ford", "Visa and Mastercard"."""
-    before = first - 2 if title.folded(first - 1) == "&" else first - 1
-    after = last + 2 if title.folded(last + 1) == "&" else last + 1
+    before = first - 2 if title.folded(first - 1) in _LIST_WORDS else first - 1
+    after = last + 2 if title.folded(last + 1) in _LIST_WORDS else last + 1
     return any(
         neighbour in accepted and all(_LIST_GAP.fullmatch(title.gap(i)) for i in gaps)
         for neighbour, gaps in ((before, range(before + 1, first + 1)), (after, range(last + 1, after + 1)))
@@ -75,6 +76,8 @@ def _has_cue(title: Title, first: int, last: int, evidence: str) -> bool:
     is_possessive = title.folded(last + 1) == "'s"
     after = last + 2 if is_possessive else last + 1
     if title.gap(after).isspace() and _is_cue(title, after, evidence):
+        return True
+    if title.gap(after) == ", " and title.folded(after) in cues.LEGAL:
         return True
     if f"{title.folded(first - 2)}_{title.folded(first - 1)}" in cues.BEFORE_PAIRS:
         return True

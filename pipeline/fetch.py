@@ -22,12 +22,13 @@ from tqdm import tqdm
 from urllib3 import PoolManager, Retry
 from urllib3.exceptions import (
     HTTPError,
+    LocationValueError,
     MaxRetryError,
+    NewConnectionError,
     ProtocolError,
     ReadTimeoutError,
     ResponseError,
     TimeoutError,
-    URLSchemeUnknown,
 )
 from urllib3.response import BaseHTTPResponse
 
@@ -43,8 +44,9 @@ SURVIVABLE = (FeedError, HTTPError, HTTPException, OSError, ValueError)
 """What a bad feed may raise: our refusals, urllib3, http.client, sockets and TLS, undecodable names and headers."""
 
 _ACCEPT = "application/rss+xml, application/atom+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1"
+_HOST = re.compile(r"^\w+://([^/?#]*).*", re.DOTALL)
 _READ_BYTES = 65_536
-_CONNECTION = re.compile(r"^<?HTTPS?Connection(?:Pool)?\(.*?\)(?: at 0x\w+)?>?: ")
+_CONNECTION = re.compile(r"^<?\w*Connection(?:Pool)?\(.*?\)(?: at 0x\w+)?>?: ")
 
 
 def fetch_feeds(
@@ -188,7 +190,7 @@ class _Host:
 def _group_by_host(feeds: Sequence[Feed]) -> list[_Host]:
     hosts: dict[str, _Host] = {}
     for index, feed in enumerate(feeds):
-        name = urlsplit(feed.url).netloc.lower()
+        name = _HOST.sub(r"\1", feed.url).lower()  # also of an address too broken to split
         hosts.setdefault(name, _Host(name)).queue.append((index, feed))
     return list(hosts.values())
 
@@ -232,14 +234,13 @@ def _read_body(response: BaseHTTPResponse, max_bytes: int, exchange: Exchange) -
 def _describe(error: Exception, settings: FetchSettings) -> str:
     if isinstance(error, MaxRetryError) and error.reason:
         error = error.reason
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError):
         return f"timed out after {settings.timeout_s:g} s"
-    if isinstance(error, URLSchemeUnknown):
-        return f"address with scheme {error.scheme!r} refused, expected http or https"
     if isinstance(error, ResponseError):
         return f"more than {settings.max_redirects} redirects"
     parts = [str(part) for part in error.args] if isinstance(error, ProtocolError) else [str(error)]
-    return _CONNECTION.sub("", " ".join(" ".join(parts).split()))[:200] or type(error).__name__
+    text = _CONNECTION.sub("", " ".join(" ".join(parts).split()))[:200] or type(error).__name__
+    return f"bad address or redirect: {text}" if isinstance(error, LocationValueError) else text
 
 
 def _hostname(url: str) -> str:

@@ -43,6 +43,10 @@ _BROKER_AFTER = re.compile(
     r"|(?:analyst|strategist|economist)s? (?:says?|sees?|expects?|raises?|cuts?))\b",
     re.IGNORECASE,
 )
+# A state in parentheses is where a company sits: "Acme Inc (DE)".
+_STATE = re.compile(
+    "A[KLRZ]|C[AOT]|DE|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]"
+)
 _CLOSING = re.compile(r"\s+[-–—]\s*|:\s+")
 _BASE = {"cashtag": 1.0, "mention": 1.0, "name": 1.0, "alias": 0.95}
 _STEP, _FLOOR, _LIST, _BROKER, _FEED, _SYMBOL = 0.15, 0.5, 0.5, 0.4, 0.25, 0.6
@@ -119,7 +123,8 @@ def _mentions(title: str) -> Iterator[tuple[int, str, str]]:
         yield from ((match.start(), _dot_form(ticker), "mention") for ticker in re.split(", ?", match[1]))
     for match in _PARENTHESES.finditer(title):
         for ticker in re.split(", ?", match[1]):
-            if len(ticker) > 1 and not _is_abbreviation(title[: match.start()], ticker):
+            is_place = len(ticker) == 1 or _STATE.fullmatch(ticker)
+            if not is_place and not _is_abbreviation(title[: match.start()], ticker):
                 yield match.start(), _dot_form(ticker), "mention"
 
 

@@ -58,6 +58,7 @@ def tickers(title: str) -> str:
         # several companies in one headline
         ("Amazon, Apple and Meta face EU probe", "AAPL AMZN META"),
         ("Visa, Mastercard win fee appeal", "MA V"),
+        ("Better Buy: Visa vs. Mastercard", "MA V"),
         ("Pfizer & Merck end vaccine pact", "MRK PFE"),
         ("GM, Ford recall pickup trucks", "F GM"),
         # words that are also companies
@@ -82,6 +83,9 @@ def tickers(title: str) -> str:
         ("Block trade weighs on bank stocks", ""),
         ("Senators block chip exports", ""),
         ("Block posts surprise profit", "XYZ"),
+        ("8-K - Block, Inc. (Filer)", "XYZ"),
+        ("H&R Block posts surprise profit", ""),
+        ("McCormick & Co lifts prices", "MKC"),
         ("Meta says it will cut 5% of staff", "META"),
         ("A meta analysis of trials", ""),
         ("Box office takings slump", ""),
@@ -149,6 +153,7 @@ def tickers(title: str) -> str:
         ("Two to watch (NYSE: F, GM)", "F GM"),
         ("Cloud firm Box (BOX) guides lower", "BOX"),
         ("Railways slip (CSX, UNP)", "CSX UNP"),
+        ("Gadget firm of Dover (DE) files papers", ""),
         ("Immigration and Customs Enforcement (ICE) plans raids", ""),
         ("Red Wings 3, Sabres 2 (SO)", ""),
         ("AAPL.O leads <F.N> and BRKb.N", "AAPL BRK.B F"),
@@ -235,7 +240,7 @@ TITLES = st.one_of(st.lists(WORDS, max_size=12).map(" ".join), st.text(max_size=
 SOME_TICKERS = st.sampled_from(["AAPL", "F", "TGT", "GOOGL", "QZQZ"])
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 @given(TITLES, st.none() | SOME_TICKERS, st.lists(SOME_TICKERS, max_size=4).map(tuple))
 def test_links_are_unique_sorted_in_range_and_of_the_universe(
     title: str, feed_ticker: str | None, symbols: tuple[str, ...]
@@ -249,7 +254,7 @@ def test_links_are_unique_sorted_in_range_and_of_the_universe(
     assert known <= set(found)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(TITLES, min_size=2, max_size=6, unique=True), st.randoms(use_true_random=False))
 def test_a_headline_is_linked_the_same_in_any_company(titles: list[str], chooser: random.Random) -> None:
     items = [headline(title) for title in titles]
@@ -262,7 +267,7 @@ def test_a_headline_is_linked_the_same_in_any_company(titles: list[str], chooser
     assert {item.headline.title for item in dropped} == {t for t, links in expected.items() if not links}
 
 
-@settings(max_examples=100)
+@settings(max_examples=60, deadline=None)
 @given(TITLES)
 def test_share_classes_of_one_name_go_together(title: str) -> None:
     by_name = {link.ticker: link for link in LINKER.link(headline(f"{title} Alphabet says {title}"))}

@@ -109,7 +109,9 @@ def test_a_headline_is_added_once_and_stays_as_first_seen(store: FeatureStore) -
     assert read_tree(store.root) == before
     more = pd.concat([made_evidence(title="Changed"), made_evidence(NEXT_DAY), made_evidence(NEXT_DAY, title="Twice")])
     assert store.append_headlines(more) == 4
-    assert store.read_headlines(DAY)["title"].tolist() == made_evidence()["title"].tolist()
+    assert store.append_headlines(made_evidence(title="Changed", headline_id=["20a0", "20a1", "20a2", "new"])) == 1
+    assert store.read_headlines(DAY)["title"].tolist() == [*made_evidence()["title"], "Changed"]
+    assert store.read_headlines(NEXT_DAY)["title"].tolist() == made_evidence()["title"].tolist()
     assert store.captured_dates() == {DAY, NEXT_DAY}
 
 

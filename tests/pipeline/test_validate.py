@@ -131,6 +131,7 @@ MOMENT = "headlines lie in the session's window"
         ({"published_at": CUTOFF + timedelta(seconds=1)}, False),
         ({"published_at": CUTOFF + timedelta(seconds=1), "is_late": True}, False),
         ({"published_at": CUTOFF - timedelta(days=1, seconds=-1)}, True),
+        ({"published_at": CUTOFF - timedelta(days=1)}, True),  # less than a second after it, cut to seconds
         ({"published_at": CUTOFF - timedelta(days=1, seconds=1)}, False),
         ({"published_at": CUTOFF - timedelta(days=1, seconds=1), "is_late": True}, True),
         ({"session_date": NEXT_DAY}, False),
