@@ -35,8 +35,8 @@ _CLOSED = re.compile(r"</(?:\w{1,20}:)?(?:rss|feed|RDF)\s*>\s*(?:<!--[^<>]*-->\s
 def read_feed_text(body: bytes, content_type: str) -> str:
     """Return ``body`` as text, stripped, without its XML declaration.
 
-    The encoding is that of the byte order mark, else of ``content_type`` (an HTTP header), else of the XML declaration,
-    else UTF-8; where none of them fits, Windows-1252, as browsers do.
+    The encoding is that of the byte order mark (or of a UTF-16 "<?" without one), else of ``content_type`` (an HTTP
+    header), else of the XML declaration, else UTF-8; where none of them fits, Windows-1252, as browsers do.
 
     Raises:
         FeedError: nothing but white space, no element near the start, or a document type or entities of its own
@@ -78,11 +78,12 @@ def _decode(body: bytes, content_type: str) -> str:
 
 
 def _list_encodings(body: bytes, content_type: str) -> Iterator[str]:
-    header = Message()
-    header["Content-Type"] = content_type
-    yield header.get_content_charset() or "utf-8"
     if body[:4] in _UNMARKED:
         yield _UNMARKED[body[:4]]
+    header = Message()
+    header["Content-Type"] = content_type
+    if charset := header.get_content_charset():
+        yield charset
     if declared := _ENCODING.search(body[:256]):
         yield declared[1].decode("ascii")
     yield "utf-8"

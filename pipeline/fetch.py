@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 import sys
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from http.client import HTTPException
 from threading import Lock
@@ -34,17 +32,14 @@ from urllib3.response import BaseHTTPResponse
 
 from .config import FetchSettings
 from .errors import FeedError
+from .feed_hosts import Host, group_by_host
 from .records import Feed, FeedState, FetchResult
-from .transport import RETRY_STATUSES, Exchange, open_pool, plan_retries
-
-HOST_PATIENCE = 5
-"""After so many failures in a row (unreachable, timed out, 429 or 5xx) a host's other feeds are not asked."""
+from .transport import Exchange, open_pool, plan_retries
 
 SURVIVABLE = (FeedError, HTTPError, HTTPException, OSError, ValueError)
 """What a bad feed may raise: our refusals, urllib3, http.client, sockets and TLS, undecodable names and headers."""
 
 _ACCEPT = "application/rss+xml, application/atom+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1"
-_HOST = re.compile(r"^\w+://([^/?#]*).*", re.DOTALL)
 _READ_BYTES = 65_536
 _CONNECTION = re.compile(r"^<?\w*Connection(?:Pool)?\(.*?\)(?: at 0x\w+)?>?: ")
 
@@ -63,12 +58,12 @@ def fetch_feeds(
     within a host; the length of retry pauses is random.
     """
     results: dict[int, FetchResult] = {}
-    hosts = _group_by_host(feeds)
+    hosts = group_by_host(feeds)
     pool = open_pool(settings)
     with tqdm(total=len(feeds), desc="feeds", unit="feed", disable=not progress, file=sys.stderr) as bar:
         lock = Lock()
 
-        def run_lane(host: _Host) -> None:
+        def run_lane(host: Host) -> None:
             for index, feed in host.take(settings.min_interval_s):
                 result = host.refuse(feed, clock) or fetch_feed(pool, feed, states.get(feed.feed_id), settings, clock)
                 with lock:
@@ -143,56 +138,6 @@ def _next_state(result: FetchResult, states: Mapping[str, FeedState], fault: str
     if result.status == "not_modified":
         return replace(state, etag=result.etag or state.etag, last_modified=result.last_modified or state.last_modified)
     return replace(state, etag=result.etag, last_modified=result.last_modified)
-
-
-@dataclass
-class _Host:
-    """The feeds of one host that wait to be read, shared by the host's lanes."""
-
-    name: str
-    queue: deque[tuple[int, Feed]] = field(default_factory=deque)
-    failed_in_row: int = 0
-    last_fault: str = ""
-    next_at: float = 0.0
-    lock: Lock = field(default_factory=Lock)
-
-    def take(self, interval_s: float) -> Iterable[tuple[int, Feed]]:
-        """Yield the waiting feeds, over all lanes no faster than one per ``interval_s`` seconds."""
-        while True:
-            with self.lock:
-                if not self.queue:
-                    return
-                item = self.queue.popleft()
-                start_at = max(time.monotonic(), self.next_at)
-                self.next_at = start_at + (0 if self._is_given_up() else interval_s)
-            time.sleep(max(0.0, start_at - time.monotonic()))
-            yield item
-
-    def refuse(self, feed: Feed, clock: Callable[[], datetime]) -> FetchResult | None:
-        """Return a failed result without asking when the host has worn out our patience, else None."""
-        if not self._is_given_up():
-            return None
-        fault = f"not asked: {self.name} failed {self.failed_in_row} times in a row, last: {self.last_fault}"
-        return FetchResult(feed, clock(), "failed", fault=fault)
-
-    def note(self, result: FetchResult) -> None:
-        """Count failures in a row that are the host's rather than the feed's; after HOST_PATIENCE the count stays."""
-        if self._is_given_up():
-            return
-        is_down = result.status == "failed" and (result.http_status is None or result.http_status in RETRY_STATUSES)
-        self.failed_in_row = self.failed_in_row + 1 if is_down else 0
-        self.last_fault = result.fault
-
-    def _is_given_up(self) -> bool:
-        return self.failed_in_row >= HOST_PATIENCE
-
-
-def _group_by_host(feeds: Sequence[Feed]) -> list[_Host]:
-    hosts: dict[str, _Host] = {}
-    for index, feed in enumerate(feeds):
-        name = _HOST.sub(r"\1", feed.url).lower()  # also of an address too broken to split
-        hosts.setdefault(name, _Host(name)).queue.append((index, feed))
-    return list(hosts.values())
 
 
 def _ask_if_changed(feed: Feed, state: FeedState | None) -> dict[str, str]:

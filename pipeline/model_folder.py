@@ -38,6 +38,7 @@ PROVENANCE = "provenance.json"
 REQUIRED = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, ONNX_FILE, GOLDEN)
 
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".h5")
+_CONFIGS = (CONFIG, TOKENIZER_CONFIG, "adapter_config.json")
 _REVISION = re.compile(r"[0-9a-f]{40}")
 
 
@@ -47,7 +48,7 @@ class GoldenScore:
 
     headline: str
     company: str
-    probabilities: tuple[float, float, float]
+    probabilities: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ def refuse_unsafe(path: Path) -> None:
             raise ModelError(
                 f"{path}: {file.relative_to(path)} may hold pickled code; expected safetensors or ONNX only"
             )
-        if file.name.endswith("config.json") and "auto_map" in read_json(file):
+        if file.name in _CONFIGS and "auto_map" in read_json(file):
             raise ModelError(f"{path}: {file.relative_to(path)} has auto_map; expected a model without code of its own")
 
 

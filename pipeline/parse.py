@@ -71,8 +71,7 @@ def _read_entries(result: FetchResult) -> list[feedparser.FeedParserDict]:
 
 def _read_headline(entry: feedparser.FeedParserDict, result: FetchResult, future_tolerance_s: float) -> Headline:
     feed = result.feed
-    link = entry.get("feedburner_origlink") or entry.get("link") or ""
-    url = clean_url(link, feed.url)
+    url = clean_url(_read_link(entry), feed.url)
     is_google = urlsplit(url).hostname == "news.google.com"
     signed = strip_markup(entry.get("title") or "")
     title, publisher = split_publisher(signed, strip_markup(_read_source(entry)), is_google)
@@ -92,6 +91,12 @@ def _read_headline(entry: feedparser.FeedParserDict, result: FetchResult, future
     )
 
 
+def _read_link(entry: feedparser.FeedParserDict) -> str:
+    """Return the item's own address: past FeedBurner's redirect, and no guid that merely was not marked as none."""
+    link = entry.get("feedburner_origlink") or entry.get("link") or ""
+    return "" if entry.get("guidislink") and not link.lower().startswith("http") else link
+
+
 def _read_date(entry: feedparser.FeedParserDict) -> str:
     """Return the date as written: first publication where the item has it, else its last update (EDGAR)."""
     return dict.get(entry, "published") or dict.get(entry, "updated") or dict.get(entry, "created") or ""
@@ -105,12 +110,13 @@ def _read_symbols(entry: feedparser.FeedParserDict, url: str) -> Iterator[str]:
     """Yield tickers in dot form: Nasdaq's list, GlobeNewswire's stock categories, Seeking Alpha's categories.
 
     feedparser drops the attribute that tells Seeking Alpha's symbols from its author names, so there it is the form
-    of a ticker that decides.
+    of a ticker, capitals included, that decides.
     """
-    is_seeking_alpha = (urlsplit(url).hostname or "").endswith("seekingalpha.com")
     tags = entry.get("tags") or ()
-    texts = [entry.get(field) or "" for field in _SYMBOL_FIELDS]
-    texts += [tag.term or "" for tag in tags if is_seeking_alpha or (tag.scheme or "").endswith("/rss/stock")]
+    texts = [(entry.get(field) or "").upper() for field in _SYMBOL_FIELDS]
+    texts += [(tag.term or "").upper() for tag in tags if (tag.scheme or "").endswith("/rss/stock")]
+    if (urlsplit(url).hostname or "").endswith("seekingalpha.com"):
+        texts += [tag.term or "" for tag in tags]
     for text in ",".join(texts).split(","):
         symbol = _EXCHANGE.sub("", text.strip()).replace("-", ".").replace("/", ".")
         if _TICKER.fullmatch(symbol):

@@ -137,7 +137,12 @@ HEADLINES: tuple[Field, ...] = (
 
 MANIFEST: tuple[Field, ...] = (
     _SESSION,
-    Field("state", "string", "sealed: the session's files never change again.", enum=("sealed",)),
+    Field(
+        "state",
+        "string",
+        "sealed; or missed: no feed was read in time, so silence about the session is unknown. Neither changes again.",
+        enum=("sealed", "missed"),
+    ),
     _AVAILABLE,
     Field("opens_after", "datetime", "The previous session's cut-off; the window begins just after it.", "UTC"),
     Field("cutoff_at", "datetime", "Last moment of the window.", "UTC"),

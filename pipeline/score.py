@@ -84,7 +84,7 @@ class OnnxScorer:
 
 
 def plan_batches(pairs: Sequence[_Tokens], batch_tokens: int) -> Iterator[list[_Tokens]]:
-    """Cut ``pairs``, sorted by length, into batches of at most ``batch_tokens`` tokens once padded; at least one each."""
+    """Cut ``pairs``, sorted by length, into batches of at most ``batch_tokens`` tokens once padded, but of one pair."""
     batch: list[_Tokens] = []
     for pair in pairs:
         if batch and len(pair[0]) * (len(batch) + 1) > batch_tokens:

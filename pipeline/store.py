@@ -137,8 +137,8 @@ class FeatureStore:
     def seal(self, rows: pd.DataFrame, manifest_row: Mapping[str, object]) -> Path:
         """Write the features of a session, then record it with its evidence as it stands; return the feature file.
 
-        ``manifest_row`` holds session_date, available_at, opens_after, cutoff_at, model_revision, code_revision, cpu,
-        feeds_ok and feeds_failed; the store fills in the rest. What an interrupted seal left is overwritten.
+        ``manifest_row`` holds session_date, state, available_at, opens_after, cutoff_at, model_revision, code_revision,
+        cpu, feeds_ok and feeds_failed; the store fills in the rest. What an interrupted seal left is overwritten.
 
         Raises:
             StoreError: the session is sealed, rows are of another session, or a value breaks the schema; nothing was
@@ -241,7 +241,6 @@ def _complete(
 ) -> list[str]:
     """Return the manifest's line for a session: what the caller knows, and what the files say."""
     known = {
-        "state": "sealed",
         "schema_version": SCHEMA_VERSION,
         "rows": row_count,
         "headline_rows": headline_count,

@@ -30,7 +30,7 @@ PUBLISHERS = {
 }  # fmt: skip
 """Publishers that sign titles, by lower-case name: the suffixes that are split off without further evidence."""
 
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--.*?-->|<!\[CDATA\[|\]\]>")
+_TAG = re.compile(r"""</?[a-zA-Z](?:[^<>"']|"[^"<]*"|'[^'<]*')*>|<!--[^<]*?-->|<!\[CDATA\[|\]\]>""")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")
 _SIGNED = re.compile(r"(?P<title>.*\S)\s+[-–—|]\s+(?P<publisher>\S.*?)", re.DOTALL)
 _FILING = re.compile(r"(?P<form>\S.*?) - (?P<party>.+) \((?P<cik>\d{10})\) \((?P<role>[^()]+)\)")

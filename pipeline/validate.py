@@ -46,22 +46,24 @@ def check_session(
     feeds_ok: int,
     feeds_failed: int,
     settings: ValidateSettings,
+    is_missed: bool = False,
 ) -> list[CheckResult]:
     """Return the checks on one session before it is sealed.
 
     ``rows`` are its features, ``evidence`` its headlines, ``tickers`` the universe. What cannot be looked at because a
-    frame is not of the schema is left out; the check on that frame has failed then.
+    frame is not of the schema is left out; the check on that frame has failed then. A missed session is not expected
+    to have feeds or headlines: the checks on both only warn.
     """
     features, feature_fault = _conform(FEATURE_TABLE, rows)
     headlines, headline_fault = _conform(HEADLINE_TABLE, evidence)
     checks = [
         _result("features match the schema", feature_fault),
         _result("headlines match the schema", headline_fault),
-        _check_feeds(feeds_ok, feeds_failed, settings.max_failed_feed_share),
+        _check_feeds(feeds_ok, feeds_failed, settings.max_failed_feed_share, not is_missed),
     ]
     if not headline_fault:
         checks += [
-            _check_headline_count(headlines, settings.min_headlines),
+            _check_headline_count(headlines, settings.min_headlines, not is_missed),
             _check_window(headlines, session),
             _check_spread(headlines),
         ]
@@ -102,18 +104,20 @@ def _conform(table: Table, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return to_frame(table, cells), ""
 
 
-def _check_feeds(ok_count: int, failed_count: int, max_failed_share: float) -> CheckResult:
+def _check_feeds(
+    ok_count: int, failed_count: int, max_failed_share: float, is_required: bool = True
+) -> CheckResult:
     total = ok_count + failed_count
     if total and failed_count / total <= max_failed_share:
         return _result("enough feeds answered", "")
     found = f"{failed_count} of {total} feeds failed, at most a share of {max_failed_share:g} may"
-    return _result("enough feeds answered", found if total else "no feed was read")
+    return _result("enough feeds answered", found if total else "no feed was read", is_required)
 
 
-def _check_headline_count(headlines: pd.DataFrame, min_headlines: int) -> CheckResult:
+def _check_headline_count(headlines: pd.DataFrame, min_headlines: int, is_required: bool) -> CheckResult:
     count = headlines["headline_id"].nunique()
     fault = f"{count} headlines, at least {min_headlines} expected" if count < min_headlines else ""
-    return _result("enough headlines", fault)
+    return _result("enough headlines", fault, is_required)
 
 
 def _check_window(headlines: pd.DataFrame, session: Session) -> CheckResult:

@@ -97,6 +97,7 @@ def made_manifest_row(day: date = DAY, **changes: object) -> dict[str, object]:
     session = made_session(day)
     known = {
         "session_date": day,
+        "state": "sealed",
         "available_at": session.cutoff_at + timedelta(minutes=10),
         "opens_after": session.opens_after,
         "cutoff_at": session.cutoff_at,

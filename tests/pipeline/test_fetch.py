@@ -17,7 +17,8 @@ from urllib3.response import HTTPResponse
 
 from pipeline import transport
 from pipeline.config import FetchSettings
-from pipeline.fetch import HOST_PATIENCE, fetch_feeds, next_states
+from pipeline.feed_hosts import HOST_PATIENCE
+from pipeline.fetch import fetch_feeds, next_states
 from pipeline.records import Feed, FeedState, FetchResult
 from pipeline.transport import is_public, plan_retries
 from tests.feed_server import Answer, FeedServer
@@ -136,10 +137,10 @@ def test_pauses_grow_and_carry_jitter() -> None:
 @pytest.mark.parametrize(
     ("answer", "changes", "fault"),
     [
-        (Answer(hang=True), {"timeout_s": 0.5}, "timed out after 0.5 s"),
-        (Answer(body=BODY * 100, drip="body"), {"deadline_s": 0.5}, "not read within 0.5 s"),
-        (Answer(body=BODY, drip="head"), {"deadline_s": 0.5}, "not read within 0.5 s"),
-        (Answer(302, BODY * 100, location="/b", drip="body"), {"deadline_s": 0.5}, "not read within 0.5 s"),
+        (Answer(hang=True), {"timeout_s": 1.0}, "timed out after 1 s"),
+        (Answer(body=BODY * 100, drip="body"), {"deadline_s": 1.0}, "not read within 1 s"),
+        (Answer(body=BODY, drip="head"), {"deadline_s": 1.0}, "not read within 1 s"),
+        (Answer(302, BODY * 100, location="/b", drip="body"), {"deadline_s": 1.0}, "not read within 1 s"),
     ],
     ids=["silent", "dripping body", "dripping headers", "dripping redirect"],
 )
@@ -312,8 +313,11 @@ def test_results_come_in_the_order_of_the_feeds_whatever_fails(server: FeedServe
 def test_no_host_is_asked_by_more_lanes_than_allowed(server: FeedServer) -> None:
     gate = threading.Event()
     urls = [server.add(f"/{index}", Answer(body=BODY, gate=gate)) for index in range(6)]
-    threading.Timer(0.1, gate.set).start()
+    # Two are in, and a third has had time to turn up.
+    opener = threading.Thread(target=lambda: (_wait_for(server, 2), gate.wait(0.1), gate.set()))
+    opener.start()
     assert {result.status for result in fetch(*urls, workers=6, per_host=2)} == {"ok"}
+    opener.join()
     assert server.most_at_once == 2
 
 
@@ -339,9 +343,9 @@ def _wait_for(server: FeedServer, count: int) -> None:
 
 def test_requests_to_one_host_keep_their_distance(server: FeedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     now, pauses = [100.0], []
-    monkeypatch.setattr("pipeline.fetch.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("pipeline.feed_hosts.time.monotonic", lambda: now[0])
     monkeypatch.setattr(
-        "pipeline.fetch.time.sleep", lambda seconds: (pauses.append(seconds), now.append(now.pop() + seconds))
+        "pipeline.feed_hosts.time.sleep", lambda seconds: (pauses.append(seconds), now.append(now.pop() + seconds))
     )
     urls = [server.add(f"/{index}", Answer(body=BODY)) for index in range(4)]
     fetch(*urls, per_host=1, min_interval_s=0.25)

@@ -1,0 +1,257 @@
+"""python -m pipeline VERB: the only place of the daily line that reads arguments, the environment and the clock."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from .config import HOME, Settings, load_companies, load_feed_templates, load_settings
+from .errors import ConfigError, PipelineError, StoreError
+from .feeds import list_feeds
+from .fetch import fetch_feeds
+from .model_folder import check_golden, read_model_folder
+from .replay import replay_feeds
+from .report import Report, describe_session, session_text, to_text, write_report
+from .run import Line, capture, run_daily, seal
+from .schema import FEATURE_TABLE, dated_path
+from .score import OnnxScorer
+from .sessions import Sessions
+from .store import FeatureStore
+
+GOLDEN_TOLERANCE = 0.02
+"""How far a score may lie from the one recorded at export before the model counts as damaged on this CPU."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return 0 only when the data is good. A user's error is one line on stderr, without a traceback."""
+    args = _parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("error: interrupted; the store is as the last finished write left it", file=sys.stderr)
+        return 130
+
+
+def run_line(action: Callable[[Line, Report], None], args: argparse.Namespace) -> int:
+    """Open the line, run ``action`` on it, and leave a report whether it succeeded or not."""
+    with ExitStack() as stack:
+        line = _open_line(args, stack)
+        report = Report(
+            f"{args.verb}{' (dry run)' * args.dry_run}", line.clock(), line.scorer.revision, line.code_revision
+        )
+        try:
+            with line.store.lock():
+                action(line, report)
+        except PipelineError as error:
+            report.failure = str(error)
+            raise
+        finally:
+            report.peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            paths = write_report(report, args.report)
+            print(to_text(report))
+            print("report: " + ", ".join(str(path) for path in paths))
+    return 0
+
+
+def run_validate(args: argparse.Namespace) -> int:
+    """Check every file of the store against its contract and its checksum."""
+    store = FeatureStore(_settings(args).store)
+    problems = store.verify()
+    for problem in problems:
+        print(problem)
+    print(f"{store.root}: {len(store.sealed_dates())} sealed sessions, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+def run_status(args: argparse.Namespace) -> int:
+    """Say what is sealed, what is open, and which feeds have stopped answering."""
+    settings, now = _settings(args), datetime.now(UTC)
+    store, sessions = FeatureStore(settings.store), _sessions(settings)
+    sealed, open_dates = store.sealed_dates(), sorted(store.captured_dates() - store.sealed_dates())
+    current = sessions.session_of(now)
+    failing = [state for state in store.read_feed_states().values() if state.fault]
+    print(f"store: {store.root}")
+    print(f"sealed: {len(sealed)} sessions" + (f", {min(sealed)} to {max(sealed)}" if sealed else ""))
+    for session_date in open_dates:
+        print(f"open: {session_date}, {len(store.read_headlines(session_date)):,} headline-ticker rows captured")
+    print(f"now: session {current.session_date}, cut-off {current.cutoff_at:%Y-%m-%d %H:%M} UTC")
+    print(f"feeds failing at the last capture: {len(failing)}")
+    for state in failing:
+        print(f"  {state.feed_id}: {state.fault}")
+    return 0
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Show a sealed session again: who had news, who led, and which headline drove it."""
+    settings = _settings(args)
+    store, companies = FeatureStore(settings.store), load_companies(settings.tickers)
+    session = _sessions(settings).parse(args.session)
+    if session.session_date not in store.sealed_dates():
+        raise StoreError(f"{store.root}: session {session.session_date} is not sealed")
+    rows, evidence = store.read_features(session.session_date), store.read_headlines(session.session_date)
+    wanted = _tickers(args.tickers, [company.ticker for company in companies]) if args.tickers else list(rows.ticker)
+    rows, evidence = rows[rows.ticker.isin(wanted)], evidence[evidence.ticker.isin(wanted)]
+    path = store.root / dated_path(FEATURE_TABLE, session.session_date)
+    print(session_text(describe_session(session.session_date, str(path), rows, evidence)))
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Merge, export, quantise, gate; torch is imported only here."""
+    from .export import export_model
+
+    print(export_model(args.adapter, args.revision, args.output, args.parity_set))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipeline", description="The daily line, one verb at a time.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, action, text in (
+        ("capture", capture, "append newly seen headlines, scored, to the open sessions"),
+        ("seal", seal, "aggregate, validate and store every session whose cut-off has passed"),
+        ("daily", run_daily, "capture, then seal"),
+    ):
+        verb = _add_verb(verbs, name, text, f"python -m pipeline {name} --dry-run", partial(run_line, action))
+        verb.add_argument("--model", type=Path, help="model folder, instead of the one in the settings")
+        verb.add_argument(
+            "--replay", type=Path, metavar="DIR", help="read feeds from a recording, not from the network"
+        )
+        verb.add_argument("--now", help="the time of a replay, such as 2026-11-20T21:35:00Z")
+        verb.add_argument("--report", type=Path, default=Path("report"), metavar="DIR", help="where the report goes")
+        verb.add_argument("--dry-run", action="store_true", help="work on a copy of the store and throw it away")
+    _add_verb(verbs, "validate", run_validate.__doc__, "python -m pipeline validate", run_validate)
+    _add_verb(verbs, "status", run_status.__doc__, "python -m pipeline status", run_status)
+    example = "python -m pipeline report --session 2026-11-20 --tickers AAPL,MSFT"
+    verb = _add_verb(verbs, "report", run_report.__doc__, example, run_report)
+    verb.add_argument("--session", required=True, help="a trading session, such as 2026-11-20")
+    verb.add_argument("--tickers", help="only these, separated by commas")
+    example = "python -m pipeline export-model runs/default-seed42 --output pipeline/default_model"
+    verb = _add_verb(verbs, "export-model", run_export.__doc__, example, run_export)
+    verb.add_argument("adapter", help="a run folder, or a Hub repository such as owner/name")
+    verb.add_argument("--revision", help="the 40-hex commit of a Hub repository")
+    verb.add_argument("--output", type=Path, default=HOME / "default_model", help="model folder to write")
+    verb.add_argument("--parity-set", type=Path, default=HOME / "parity_set.csv", help="headlines of the parity gate")
+    return parser
+
+
+def _add_verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str | None,
+    example: str,
+    run: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}")
+    verb.add_argument("--settings", type=Path, default=HOME / "settings.toml", help="settings file")
+    verb.add_argument("--store", type=Path, help="feature store, instead of the one in the settings")
+    verb.add_argument("--universe", type=Path, help="table of tickers, instead of the one in the settings")
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    settings = load_settings(args.settings)
+    return replace(settings, store=args.store or settings.store, tickers=args.universe or settings.tickers)
+
+
+def _sessions(settings: Settings) -> Sessions:
+    return Sessions(settings.sessions.calendar, settings.sessions.cutoff_offset_minutes)
+
+
+def _open_line(args: argparse.Namespace, stack: ExitStack) -> Line:
+    """Load everything a run needs; a dry run gets a copy of the store that vanishes with ``stack``."""
+    clock = _clock(args.now, args.replay)
+    settings = _settings(args)
+    companies = load_companies(settings.tickers)
+    folder = read_model_folder(args.model or settings.score.model)
+    scorer = OnnxScorer(folder.path, settings.score.threads, settings.score.batch_tokens)
+    check_golden(scorer, folder, GOLDEN_TOLERANCE)
+    root = settings.store
+    if args.dry_run:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "feature_store"
+        if settings.store.exists():
+            shutil.copytree(settings.store, root)
+    return Line(
+        settings=settings,
+        companies=companies,
+        feeds=list_feeds(load_feed_templates(settings.feeds), companies),
+        sessions=_sessions(settings),
+        store=FeatureStore(root),
+        scorer=scorer,
+        fetch=_fetcher(args.replay, settings, clock),
+        clock=clock,
+        code_revision=_code_revision(),
+        cpu=_cpu(),
+    )
+
+
+def _clock(now: str | None, replay: Path | None) -> Callable[[], datetime]:
+    """Return the real clock, or for a replay one that stands still."""
+    if now is None:
+        return lambda: datetime.now(UTC).replace(microsecond=0)
+    if replay is None:
+        raise ConfigError("--now needs --replay: a live run takes the real time")
+    try:
+        moment = datetime.fromisoformat(now)
+    except ValueError as error:
+        raise ConfigError(f"--now {now}: expected a time such as 2026-11-20T21:35:00Z") from error
+    if moment.tzinfo is None:
+        raise ConfigError(f"--now {now}: expected a time zone, such as Z for UTC")
+    return lambda: moment.astimezone(UTC)
+
+
+def _fetcher(replay: Path | None, settings: Settings, clock: Callable[[], datetime]) -> Callable:
+    if replay is not None:
+        return lambda feeds, states: replay_feeds(feeds, replay, clock)
+    return lambda feeds, states: fetch_feeds(feeds, states, settings.fetch, clock, progress=sys.stderr.isatty())
+
+
+def _tickers(text: str, universe: Sequence[str]) -> list[str]:
+    wanted = [ticker.strip().upper() for ticker in text.split(",") if ticker.strip()]
+    for ticker in wanted:
+        if ticker not in universe:
+            raise ConfigError(f"--tickers {ticker}: not in the universe of {len(universe)} tickers")
+    return wanted
+
+
+def _code_revision() -> str:
+    """Return the commit of this checkout, with a + when it has local changes; empty outside a checkout."""
+    git = ["git", "-C", str(HOME)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--", str(HOME)], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head + "+" * bool(changes.stdout.strip())
+
+
+def _cpu() -> str:
+    """Return the processor's model name, for the manifest."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

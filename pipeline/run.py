@@ -1,0 +1,199 @@
+"""The daily line in order: feeds -> headlines -> linked -> deduplicated -> scored -> aggregated -> validated -> stored.
+
+``capture`` runs the first half and appends evidence to the open sessions; ``seal`` runs the second half for every
+session whose cut-off has passed. Every stage is a module of its own; this one only puts them in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+import pandas as pd
+
+from .aggregate import aggregate_session
+from .config import Settings
+from .dedupe import deduplicate
+from .errors import FeedError
+from .evidence import list_known, score_stories
+from .feeds import unheard_tickers
+from .fetch import next_states
+from .link import link_headlines
+from .parse import parse_feed
+from .place import drop_old, place_headline
+from .records import CheckResult, Company, Feed, FeedState, FetchResult, Headline, Session
+from .report import Report, describe_session
+from .score import Scorer
+from .sessions import Sessions
+from .store import FeatureStore
+from .validate import check_fetch, check_session, require
+
+HISTORY_SESSIONS = 30
+"""Earlier sealed sessions that trailing windows and buzz look back on: 21, and room for failed ones between them."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Everything a run works with, opened once by the caller. ``clock`` returns the current time in UTC."""
+
+    settings: Settings
+    companies: tuple[Company, ...]
+    feeds: tuple[Feed, ...]
+    sessions: Sessions
+    store: FeatureStore
+    scorer: Scorer
+    fetch: Callable[[Sequence[Feed], Mapping[str, FeedState]], list[FetchResult]]
+    clock: Callable[[], datetime]
+    code_revision: str
+    cpu: str
+
+
+def run_daily(line: Line, report: Report) -> None:
+    """Capture, then seal."""
+    capture(line, report)
+    seal(line, report)
+
+
+def capture(line: Line, report: Report) -> None:
+    """Append the newly seen headlines of every feed, scored, to the evidence of the open sessions.
+
+    Raises:
+        RefusedDayError: too many feeds failed; nothing was written.
+    """
+    settings = line.settings
+    states = line.store.read_feed_states()
+    with report.stage("fetched", "feeds answered") as stage:
+        results = line.fetch(line.feeds, states)
+        stage.count += sum(result.status != "failed" for result in results)
+    with report.stage("parsed", "headlines") as stage:
+        headlines, faults = _parse(results, settings.headlines.future_tolerance_s)
+        stage.count += len(headlines)
+    report.add_feeds(results, faults)
+    _require(check_fetch(results, faults, settings.validate), report)
+
+    now = line.clock()
+    first, earliest_open = _open_sessions(line, now)
+    fresh, old = drop_old(headlines, first.opens_after, timedelta(hours=settings.headlines.max_age_hours))
+    with report.stage("linked", "headlines with a ticker") as stage:
+        linked, unlinked = link_headlines(fresh, line.companies, settings.link.min_relevance)
+        stage.count += len(linked)
+    with report.stage("deduplicated", "new headlines") as stage:
+        window = timedelta(hours=settings.dedupe.window_hours)
+        remembered = line.store.recent_headlines(now - timedelta(hours=settings.headlines.max_age_hours) - window)
+        stories = deduplicate(linked, list_known(remembered), settings.dedupe.threshold, window)
+        stage.count += len(stories.kept)
+    report.add_dropped([*old, *unlinked, *stories.dropped])
+    with report.stage("scored", "headline-ticker pairs") as stage:
+        place_of = partial(
+            place_headline, session_of=line.sessions.session_of, earliest_open=earliest_open.session_date
+        )
+        evidence = score_stories(stories.kept, line.companies, place_of, line.scorer)
+        stage.count += len(evidence)
+    line.store.append_headlines(evidence)
+    line.store.write_feed_states(next_states(results, states, faults))
+
+
+def seal(line: Line, report: Report) -> None:
+    """Aggregate, validate and store every session whose cut-off has passed and that is not sealed yet, oldest first.
+
+    A session whose cut-off lies further back than feeds are believed to reach (``max_age_hours``) was missed: it is
+    sealed with what was captured of it, and silence about a ticker means nothing.
+
+    Raises:
+        RefusedDayError: a required check failed for a session; neither it nor a later one was written.
+    """
+    now = line.clock()
+    _, earliest_open = _open_sessions(line, now)
+    for session in line.sessions.closed(earliest_open.session_date - timedelta(days=1), now):
+        evidence = line.store.read_headlines(session.session_date)
+        is_missed = now - session.cutoff_at > timedelta(hours=line.settings.headlines.max_age_hours)
+        states = {} if is_missed else line.store.read_feed_states()
+        answered = _answered_since(states, session.cutoff_at)
+        with report.stage("aggregated", "tickers") as stage:
+            rows = _aggregate(line, session, evidence, answered, now)
+            stage.count += len(rows)
+        failed = sum(feed.feed_id not in answered for feed in line.feeds)
+        health = {"feeds_ok": len(line.feeds) - failed, "feeds_failed": failed}
+        with report.stage("validated", "rows") as stage:
+            tickers = [company.ticker for company in line.companies]
+            checks = check_session(
+                rows, evidence, tickers, session, settings=line.settings.validate, is_missed=is_missed, **health
+            )
+            _require(checks, report)
+            stage.count += len(rows)
+        with report.stage("stored", "rows") as stage:
+            path = line.store.seal(rows, _manifest_row(line, session, is_missed, now) | health)
+            stage.count += len(rows)
+        report.sealed.append(describe_session(session.session_date, str(path), rows, evidence))
+
+
+def _parse(results: Sequence[FetchResult], future_tolerance_s: float) -> tuple[list[Headline], dict[str, str]]:
+    """Return the headlines of every answer, and the fault of every feed whose answer is no feed."""
+    headlines: list[Headline] = []
+    faults: dict[str, str] = {}
+    for result in results:
+        if result.status == "ok":
+            try:
+                headlines += parse_feed(result, future_tolerance_s)
+            except FeedError as error:
+                faults[result.feed.feed_id] = str(error)
+    return headlines, faults
+
+
+def _open_sessions(line: Line, now: datetime) -> tuple[Session, Session]:
+    """Return the first session the store speaks of and the earliest one not sealed yet.
+
+    An empty store begins with the latest session that has closed: what the feeds still hold of it is news today.
+    """
+    sealed, captured = line.store.sealed_dates(), line.store.captured_dates()
+    if not sealed | captured:
+        latest = line.sessions.latest_closed(now)
+        return latest, latest
+    first = line.sessions.session(min(sealed | captured))
+    return first, line.sessions.next(line.sessions.session(max(sealed))) if sealed else first
+
+
+def _answered_since(states: Mapping[str, FeedState], moment: datetime) -> frozenset[str]:
+    """Return the feeds that answered at or after ``moment``: only then is their silence about a session known."""
+    return frozenset(key for key, state in states.items() if state.last_ok_at and state.last_ok_at >= moment)
+
+
+def _aggregate(
+    line: Line, session: Session, evidence: pd.DataFrame, answered: frozenset[str], now: datetime
+) -> pd.DataFrame:
+    tickers = [company.ticker for company in line.companies]
+    window = timedelta(hours=line.settings.dedupe.window_hours)
+    earlier = line.store.recent_headlines(session.opens_after - window)
+    earlier = earlier[earlier.session_date < session.session_date]
+    return aggregate_session(
+        evidence,
+        line.store.history(session.session_date, HISTORY_SESSIONS),
+        tickers,
+        session,
+        failed_tickers=unheard_tickers(line.feeds, tickers, answered),
+        stale_stories=frozenset(earlier.story_id),
+        available_at=now,
+        model_revision=line.scorer.revision,
+        stale_weight=line.settings.aggregate.stale_weight,
+    )
+
+
+def _manifest_row(line: Line, session: Session, is_missed: bool, now: datetime) -> dict[str, object]:
+    return {
+        "session_date": session.session_date,
+        "state": "missed" if is_missed else "sealed",
+        "available_at": now,
+        "opens_after": session.opens_after,
+        "cutoff_at": session.cutoff_at,
+        "model_revision": line.scorer.revision,
+        "code_revision": line.code_revision,
+        "cpu": line.cpu,
+    }
+
+
+def _require(checks: Sequence[CheckResult], report: Report) -> None:
+    """Put ``checks`` on the report first, then fail on those that must hold."""
+    report.checks += checks
+    require(checks)
