@@ -36,7 +36,7 @@ def score_stories(
 
 
 def list_known(evidence: pd.DataFrame) -> list[KnownHeadline]:
-    """Return one KnownHeadline per headline of ``evidence``, with all tickers it was kept for, sorted by headline_id."""
+    """Return one KnownHeadline per headline of ``evidence``, sorted by id, with all tickers it was kept for."""
     tickers = evidence.groupby("headline_id", sort=True).ticker.agg(frozenset)
     heads = evidence.drop_duplicates("headline_id").set_index("headline_id").loc[tickers.index]
     return [

@@ -182,8 +182,8 @@ def to_markdown(report: Report) -> str:
     if report.dropped:
         blocks.append("## Dropped\n\n" + _table(("reason", "headlines"), report.dropped.most_common()))
     if report.checks:
-        rows = [(c.name, "passed" if c.is_passed else "failed", c.notes) for c in report.checks]
-        blocks.append("## Checks\n\n" + _table(("check", "result", "notes"), rows))
+        checks = [(c.name, "passed" if c.is_passed else "failed", c.notes) for c in report.checks]
+        blocks.append("## Checks\n\n" + _table(("check", "result", "notes"), checks))
     return "\n\n".join(blocks) + "\n"
 
 

@@ -104,9 +104,7 @@ def _conform(table: Table, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return to_frame(table, cells), ""
 
 
-def _check_feeds(
-    ok_count: int, failed_count: int, max_failed_share: float, is_required: bool = True
-) -> CheckResult:
+def _check_feeds(ok_count: int, failed_count: int, max_failed_share: float, is_required: bool = True) -> CheckResult:
     total = ok_count + failed_count
     if total and failed_count / total <= max_failed_share:
         return _result("enough feeds answered", "")
