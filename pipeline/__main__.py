@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import platform
 import resource
 import shutil
@@ -36,6 +37,7 @@ GOLDEN_TOLERANCE = 0.02
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return 0 only when the data is good. A user's error is one line on stderr, without a traceback."""
     args = _parser().parse_args(argv)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # every retry would be a line; the report counts faults
     try:
         return args.run(args)
     except PipelineError as error:

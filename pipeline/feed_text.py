@@ -14,7 +14,7 @@ from email.message import Message
 from .errors import FeedError
 
 MAX_PROLOG = 8_192
-"""Characters that may precede the first element: declaration, comments, style sheets. Real feeds need under 1,000."""
+"""Characters that may precede the first element: declaration, comments, style sheets. Recorded feeds need under 100."""
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -1,0 +1,189 @@
+"""A tiny model of our own for tests: a two-layer random BERT with LoRA, its base, and a Hub that serves both.
+
+Heavy libraries are imported inside functions, so that collecting the tests stays quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+
+from pipeline.text import LABELS
+
+BASE = "made/base"
+ADAPTER = "made/adapter"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+MAX_LENGTH = 32
+WORDS = (
+    "profit loss falls rises cuts lifts outlook shares deal fine recall record warns beats misses flat hires".split()
+)
+HEADLINES = [f"{WORDS[i % 17]} {WORDS[(3 * i + 1) % 17]} {WORDS[(7 * i + 2) % 17]}" for i in range(80)]
+PAIRS = [(headline, ("", "Acme", "Zenith Corp")[i % 3]) for i, headline in enumerate(HEADLINES)]
+
+
+def make_base(folder: Path, blind_to_first: bool = False) -> Path:
+    """Write the base. ``blind_to_first`` hides weights in it that never matter in float32 but swamp every int8 scale."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(_vocabulary()),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.4,
+    )
+    model = BertModel(config)
+    if blind_to_first:
+        _hide_outliers(model)
+    model.save_pretrained(folder)
+    return folder
+
+
+def make_run(folder: Path, base: Path, labels: Sequence[str] = LABELS) -> Path:
+    """Write what `python -m training train` would: a LoRA adapter on ``base`` whose head has ``labels`` in this order.
+
+    The same network for every order of labels: only the head's rows and id2label are permuted.
+    """
+    import torch
+    from peft import LoraConfig, TaskType, get_peft_model
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(1)
+    names = dict(enumerate(labels))
+    model = AutoModelForSequenceClassification.from_pretrained(
+        base, num_labels=3, id2label=names, label2id={name: i for i, name in names.items()}
+    )
+    order = [LABELS.index(label) for label in labels]
+    lora = LoraConfig(
+        task_type=TaskType.SEQ_CLS, r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False
+    )
+    model = get_peft_model(model, lora)
+    with torch.no_grad():
+        torch.manual_seed(2)
+        weight = torch.randn(3, 32)
+        weight -= weight.mean(dim=0)
+        model.base_model.model.classifier.modules_to_save["default"].weight.copy_(weight[order])
+        model.base_model.model.classifier.modules_to_save["default"].bias.zero_()
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    model.get_base_model().config.save_pretrained(folder)
+    adapter = json.loads((folder / "adapter_config.json").read_text())
+    adapter["base_model_name_or_path"] = BASE
+    (folder / "adapter_config.json").write_text(json.dumps(adapter))
+    (folder / "README.md").unlink()
+    make_tokenizer().save_pretrained(folder)
+    (folder / "vocab.txt").unlink(missing_ok=True)
+    (folder / "recipe.toml").write_text('name = "made"\n')
+    measures = {"row_count": 9, "accuracy": 0.5, "macro_f1": 0.4}
+    (folder / "metrics.json").write_text(json.dumps({"test": {"model": {"twitter": measures, "overall": measures}}}))
+    seal_run(folder, base)
+    return folder
+
+
+def seal_run(folder: Path, base: Path) -> None:
+    """Write the run's provenance.json."""
+    hashes = {p.name: _digest(p) for p in sorted(folder.iterdir()) if p.name != "provenance.json"}
+    origin = {"id": BASE, "revision": COMMIT, "weight_sha256": _digest(base / "model.safetensors")}
+    facts = {"base": origin, "recipe": "made", "seed": 1, "data_files": {}, "libraries": {}, "files": hashes}
+    (folder / "provenance.json").write_text(json.dumps(facts))
+
+
+def make_tokenizer():  # noqa: ANN201 (transformers is not imported here)
+    """Return a WordPiece tokenizer over WORDS and single characters, with the padding trap of real files set."""
+    from tokenizers.implementations import BertWordPieceTokenizer
+    from transformers import BertTokenizerFast
+
+    pieces = BertWordPieceTokenizer({token: i for i, token in enumerate(_vocabulary())}, lowercase=True)
+    pieces.enable_padding(length=64)
+    return BertTokenizerFast(tokenizer_object=pieces._tokenizer, do_lower_case=True, model_max_length=MAX_LENGTH)
+
+
+def write_parity_set(path: Path, pairs: Sequence[tuple[str, str]] = PAIRS) -> Path:
+    """Write a parity set; labels go round, since a random network has no opinion worth agreeing with."""
+    rows = [f'"{headline}",{company},{LABELS[i % 3]}' for i, (headline, company) in enumerate(pairs)]
+    path.write_text("\n".join(["headline,company,label", *rows]) + "\n")
+    return path
+
+
+class FakeHub:
+    """A real HTTP server on 127.0.0.1 that speaks what the Hub's client asks of it; ``repositories`` map name to folder."""
+
+    def __init__(self, repositories: dict[str, Path], commit: str = COMMIT) -> None:
+        self.requests: list[str] = []
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:  # noqa: N802
+                self._answer()
+
+            def do_GET(self) -> None:  # noqa: N802
+                self._answer()
+
+            def _answer(self) -> None:
+                hub.requests.append(f"{self.command} {self.path}")
+                parts = self.path.strip("/").split("/")
+                if parts[:2] == ["api", "models"]:
+                    name, folder = "/".join(parts[2:4]), repositories.get("/".join(parts[2:4]))
+                    names = sorted(p.name for p in folder.iterdir()) if folder else []
+                    body = {"id": name, "sha": commit, "siblings": [{"rfilename": n} for n in names]}
+                    self._send(json.dumps(body).encode() if folder and parts[-1] == commit else None)
+                else:
+                    file = repositories["/".join(parts[:2])] / parts[-1]
+                    self._send(file.read_bytes() if parts[2:4] == ["resolve", commit] and file.is_file() else None)
+
+            def _send(self, body: bytes | None) -> None:
+                self.send_response(404 if body is None else 200)
+                if body is None:
+                    self.send_header("X-Error-Code", "RevisionNotFound")
+                body = body or b""
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("X-Repo-Commit", commit)
+                self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> FakeHub:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _vocabulary() -> list[str]:
+    characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+    return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *characters, *(f"##{c}" for c in characters)]
+
+
+def _hide_outliers(model) -> None:  # noqa: ANN001
+    """Make every layer's first input always zero, and the weights on it huge."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "LayerNorm" in name:
+                parameter[0] = 0
+            if name.endswith("weight") and any(part in name for part in ("query", "key", "value", "intermediate")):
+                parameter[:, 0] = 1e4
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
