@@ -199,6 +199,7 @@ def _open_line(args: argparse.Namespace, stack: ExitStack) -> Line:
         clock=clock,
         code_revision=_code_revision(),
         cpu=_cpu(),
+        progress=sys.stderr.isatty(),
     )
 
 

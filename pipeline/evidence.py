@@ -18,15 +18,16 @@ def score_stories(
     companies: Sequence[Company],
     place_of: Callable[[datetime], Place],
     scorer: Scorer,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Return the evidence of ``stories``: one row per headline x ticker, in the columns of schema.HEADLINES.
 
     The model reads (title, company name), so one headline may score differently for two tickers. Probabilities are
-    rounded to 6 decimals; sentiment_score = p_positive - p_negative, in -1 to 1.
+    rounded to 6 decimals; sentiment_score = p_positive - p_negative, in -1 to 1. ``progress`` counts on stderr.
     """
     names = {company.ticker: company.name for company in companies}
     pairs = [(story, link) for story in stories for link in story.linked.links]
-    scores = scorer.score([(story.linked.headline.title, names[link.ticker]) for story, link in pairs])
+    scores = scorer.score([(story.linked.headline.title, names[link.ticker]) for story, link in pairs], progress)
     return pd.DataFrame(
         [
             _row(story, link, place_of(story.linked.headline.published_at), probabilities, scorer.revision)

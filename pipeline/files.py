@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
@@ -64,11 +64,12 @@ def read_sealed(path: Path, sha256: str) -> bytes:
 
 @contextmanager
 def lock_directory(directory: Path) -> Iterator[None]:
-    """Hold ``directory`` for one writer; the lock goes with the process and leaves no file.
+    """Hold ``directory`` for one writer; the lock goes with the process and leaves no file, nor an empty directory.
 
     Raises:
         StoreError: another process, or this one, holds it.
     """
+    is_new = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -80,6 +81,9 @@ def lock_directory(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+        if is_new:
+            with suppress(OSError):  # not empty: something was written
+                directory.rmdir()
 
 
 def _sync_directory(directory: Path) -> None:

@@ -33,11 +33,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class SealedSession:
-    """A sealed session as the reader of the report wants to see it. Tickers are dicts of plain values."""
+    """A sealed session as the reader of the report wants to see it: ``tickers`` by status, both ends of the scale."""
 
     session_date: date
     path: str
-    status_counts: dict[str, int]
+    tickers: dict[str, list[str]]
     headline_count: int
     story_count: int
     top: list[dict[str, Any]]
@@ -109,15 +109,15 @@ def describe_session(session_date: date, path: str, rows: pd.DataFrame, evidence
     A ticker's driver is the headline whose relevance-weighted score lies furthest to the side the ticker is shown on.
     """
     scored = rows.dropna(subset="sentiment_score").sort_values(["sentiment_score", "ticker"])
-    counts = rows.status.value_counts()
+    top, bottom = scored[scored.sentiment_score > 0][::-1], scored[scored.sentiment_score < 0]
     return SealedSession(
         session_date,
         path,
-        {status: int(counts.get(status, 0)) for status in ("news", "no_news", "fetch_failed")},
+        {status: list(rows.ticker[rows.status == status]) for status in ("news", "no_news", "fetch_failed")},
         evidence.headline_id.nunique(),
         evidence.story_id.nunique(),
-        [_describe_ticker(row, evidence, 1) for row in scored[::-1].head(TOP_COUNT).itertuples()],
-        [_describe_ticker(row, evidence, -1) for row in scored.head(TOP_COUNT).itertuples()],
+        [_describe_ticker(row, evidence, 1) for row in top.head(TOP_COUNT).itertuples()],
+        [_describe_ticker(row, evidence, -1) for row in bottom.head(TOP_COUNT).itertuples()],
     )
 
 
@@ -201,10 +201,11 @@ def _describe_ticker(row: Any, evidence: pd.DataFrame, side: int) -> dict[str, A
 
 
 def _session_counts(day: SealedSession) -> str:
-    counts = day.status_counts
+    news, silent, failed = (day.tickers[status] for status in ("news", "no_news", "fetch_failed"))
+    named = f" ({', '.join(failed[:TOP_COUNT])}{', ...' * (len(failed) > TOP_COUNT)})" if failed else ""
     return (
-        f"{counts['news']} of {sum(counts.values())} tickers with news, {counts['no_news']} without, "
-        f"{counts['fetch_failed']} fetch failed; {day.headline_count:,} headlines, {day.story_count:,} stories."
+        f"{len(news)} of {len(news + silent + failed)} tickers with news, {len(silent)} without, "
+        f"{len(failed)} fetch failed{named}; {day.headline_count:,} headlines, {day.story_count:,} stories."
     )
 
 

@@ -48,6 +48,7 @@ class Line:
     clock: Callable[[], datetime]
     code_revision: str
     cpu: str
+    progress: bool = False
 
 
 def run_daily(line: Line, report: Report) -> None:
@@ -89,7 +90,7 @@ def capture(line: Line, report: Report) -> None:
         place_of = partial(
             place_headline, session_of=line.sessions.session_of, earliest_open=earliest_open.session_date
         )
-        evidence = score_stories(stories.kept, line.companies, place_of, line.scorer)
+        evidence = score_stories(stories.kept, line.companies, place_of, line.scorer, line.progress)
         stage.count += len(evidence)
     line.store.append_headlines(evidence)
     line.store.write_feed_states(next_states(results, states, faults))

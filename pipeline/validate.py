@@ -33,7 +33,8 @@ def check_fetch(
 ) -> list[CheckResult]:
     """Return the check on one capture: enough feeds answered. ``faults`` are unreadable answers, by feed_id."""
     failed = {result.feed.feed_id: result.fault for result in results if result.status == "failed"} | dict(faults)
-    check = _check_feeds(len(results) - len(failed), len(failed), settings.max_failed_feed_share)
+    name = "enough feeds answered this capture"
+    check = _check_feeds(name, len(results) - len(failed), len(failed), settings.max_failed_feed_share)
     named = _list(f"{feed_id} ({fault})" for feed_id, fault in failed.items())
     return [_result(check.name, "" if check.is_passed else f"{check.notes}: {named}")]
 
@@ -59,7 +60,13 @@ def check_session(
     checks = [
         _result("features match the schema", feature_fault),
         _result("headlines match the schema", headline_fault),
-        _check_feeds(feeds_ok, feeds_failed, settings.max_failed_feed_share, not is_missed),
+        _check_feeds(
+            "enough feeds answered since the cut-off",
+            feeds_ok,
+            feeds_failed,
+            settings.max_failed_feed_share,
+            not is_missed,
+        ),
     ]
     if not headline_fault:
         checks += [
@@ -104,12 +111,14 @@ def _conform(table: Table, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return to_frame(table, cells), ""
 
 
-def _check_feeds(ok_count: int, failed_count: int, max_failed_share: float, is_required: bool = True) -> CheckResult:
+def _check_feeds(
+    name: str, ok_count: int, failed_count: int, max_failed_share: float, is_required: bool = True
+) -> CheckResult:
     total = ok_count + failed_count
     if total and failed_count / total <= max_failed_share:
-        return _result("enough feeds answered", "")
+        return _result(name, "")
     found = f"{failed_count} of {total} feeds failed, at most a share of {max_failed_share:g} may"
-    return _result("enough feeds answered", found if total else "no feed was read", is_required)
+    return _result(name, found if total else "no feed was read", is_required)
 
 
 def _check_headline_count(headlines: pd.DataFrame, min_headlines: int, is_required: bool) -> CheckResult:

@@ -62,20 +62,21 @@ def run_prepare(options: argparse.Namespace) -> None:
 
 
 def run_train(options: argparse.Namespace) -> None:
-    """Train, print the test measures and say where the folder is."""
-    recipe, root = load_recipe(options.recipe), find_root()
+    """Train and say where the run folder is."""
+    load_recipe(options.recipe)  # before the slow import, so that a typing error answers at once
+    root = find_root()
     from .train import train_recipe
 
-    del recipe  # checked before the slow import, so that a typing error answers at once
     folder = train_recipe(options.recipe, root, options.output, options.seed)
     print(f"run folder: {folder}\nmeasure it: python -m training evaluate {folder}")
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Print the test measures of a model folder, and write them when asked."""
+    from pipeline.model_folder import write_json
+
     from .predict import evaluate_folder
     from .results import format_results
-    from .run_folder import write_json
 
     if options.json and not options.json.parent.is_dir():
         raise PipelineError(f"--json {options.json}: folder {options.json.parent} does not exist")

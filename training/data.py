@@ -7,7 +7,6 @@ sources number their classes differently (PhraseBank writes names, Twitter 0 is 
 from __future__ import annotations
 
 import csv
-import hashlib
 import math
 import os
 import re
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.model_folder import hash_file
 from pipeline.text import LABELS, clean_text
 
 ENVIRONMENT = "FINANCIAL_SENTIMENT_DATA"
@@ -97,7 +97,7 @@ def list_files(sources: tuple[str, ...] = SOURCES) -> list[str]:
 
 def hash_files(root: Path, sources: tuple[str, ...] = SOURCES) -> dict[str, str]:
     """Return the SHA-256 of every data file of ``sources``, by its path under ``labelled``."""
-    return {file: hashlib.sha256(_find(root, file).read_bytes()).hexdigest() for file in list_files(sources)}
+    return {file: hash_file(_find(root, file)) for file in list_files(sources)}
 
 
 def load_phrasebank(root: Path) -> list[Example]:

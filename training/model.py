@@ -5,8 +5,6 @@ Weights are safetensors, remote code never runs, and no local path is written in
 
 from __future__ import annotations
 
-import hashlib
-import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import cast
@@ -25,6 +23,7 @@ from transformers import (
 )
 
 from pipeline.errors import ModelError
+from pipeline.model_folder import hash_file, read_json, write_json
 from pipeline.text import LABELS
 
 from .recipe import PACKAGE, TINY, Recipe, load_recipe
@@ -61,8 +60,8 @@ def load_run(folder: Path) -> tuple[PeftModel, PreTrainedTokenizerFast, Recipe]:
     for name in ("recipe.toml", "config.json", ADAPTER_CONFIG, "adapter_model.safetensors", "tokenizer.json"):
         if not (folder / name).is_file():
             raise ModelError(f"{folder}: {name} is missing; expected a folder written by `python -m training train`")
-    names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("id2label", {})
-    if [names.get(str(i)) for i in range(len(names))] != list(LABELS):
+    names = read_json(folder / "config.json").get("id2label")
+    if names != {str(i): name for i, name in enumerate(LABELS)}:
         raise ModelError(f"{folder}/config.json: id2label is {names}; expected {', '.join(LABELS)} in this order")
     recipe = load_recipe(folder / "recipe.toml")
     base, _ = load_base(recipe)
@@ -98,10 +97,10 @@ def save_model(model: PeftModel, tokenizer: PreTrainedTokenizerFast, recipe: Rec
     model.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / ADAPTER_CONFIG
-    adapter = json.loads(path.read_text(encoding="utf-8"))
+    adapter = read_json(path)
     adapter["base_model_name_or_path"], adapter["revision"] = recipe.base, recipe.revision or None
     adapter["target_modules"] = sorted(adapter["target_modules"])
-    path.write_text(json.dumps(adapter, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(path, dict(sorted(adapter.items())))
     (folder / "adapter_model.safetensors").chmod(0o644)
     cast(PreTrainedModel, model.get_base_model()).config.save_pretrained(folder)
     _save_tokenizer(tokenizer, recipe.max_length, folder)
@@ -135,7 +134,7 @@ def _find_package(recipe: Recipe) -> str:
     if found != recipe.revision:
         raise ModelError(f"package {name} is version {found}; expected {recipe.revision}")
     folder = Path(get_model_path())
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    digest = hash_file(folder / "model.safetensors")
     if digest != recipe.weight_sha256:
         raise ModelError(f"{name}: model.safetensors has sha256 {digest}; expected {recipe.weight_sha256}")
     return str(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import ModelError, PipelineError
+from pipeline.model_folder import ONNX_FILE, PROVENANCE, read_json
 
 from .data import SOURCES, Example, hash_files, load_examples
 from .recipe import load_recipe
 from .results import compare_model
 from .splits import SPLIT_SEED, split_examples
-
-ONNX_FILE = "onnx/model_quantized.onnx"
 
 
 def evaluate_folder(folder: Path, root: Path) -> dict[str, Any]:
@@ -49,11 +47,8 @@ def load_scorer(folder: Path) -> Callable[[Sequence[Example]], np.ndarray]:
 
 def find_changed(folder: Path, hashes: dict[str, str]) -> list[str] | None:
     """Return the data files whose SHA-256 is not the one in the folder's provenance.json; None without a record."""
-    path = folder / "provenance.json"
-    try:
-        known = json.loads(path.read_text(encoding="utf-8")).get("data_files") if path.is_file() else None
-    except ValueError as error:
-        raise ModelError(f"{path}: not a JSON file: {error}") from error
+    path = folder / PROVENANCE
+    known = read_json(path).get("data_files") if path.is_file() else None
     return None if known is None else [file for file, digest in hashes.items() if known.get(file) != digest]
 
 

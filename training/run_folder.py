@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import resource
@@ -16,6 +14,8 @@ from typing import Any
 import torch
 from peft import PeftModel
 from transformers import PreTrainedTokenizerFast
+
+from pipeline.model_folder import PROVENANCE, hash_file, write_json
 
 from .data import hash_files
 from .model import save_model
@@ -46,7 +46,7 @@ def publish_run(
         (place / "recipe.toml").write_bytes(recipe_file)
         cost = {"wall_s": round(wall_s, 1), "peak_rss_mib": round(peak_rss_mib(), 1)}
         write_json(place / "metrics.json", {"seed": recipe.seed, **cost, **metrics})
-        write_json(place / "provenance.json", describe_run(recipe, root, place))
+        write_json(place / PROVENANCE, describe_run(recipe, root, place))
         os.replace(place, folder)
     return folder
 
@@ -62,9 +62,7 @@ def describe_run(recipe: Recipe, root: Path, folder: Path) -> dict[str, Any]:
         "libraries": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "torch_threads": torch.get_num_threads(),
         "files": {
-            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
+            path.relative_to(folder).as_posix(): hash_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
         },
     }
 
@@ -73,8 +71,3 @@ def peak_rss_mib() -> float:
     """Return the largest resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024**2 if sys.platform == "darwin" else 1024)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` readable and in its own key order."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -207,4 +207,5 @@ def is_out_of_memory(error: Exception) -> bool:
 def _record_epoch(epoch: int, loss: float, seconds: float, measures: dict[str, Any]) -> dict[str, float]:
     record = {"epoch": epoch, "loss": loss, "seconds": seconds}
     record |= {key: measures["overall"][key] for key in ("accuracy", "macro_f1")}
-    return record | {f"{s}_macro_f1": m["macro_f1"] for s, m in measures.items() if s != "overall"}
+    record |= {f"{source}_macro_f1": m["macro_f1"] for source, m in measures.items() if source != "overall"}
+    return record | {f"{source}_r2": m["score"]["r2"] for source, m in measures.items() if "score" in m}

@@ -97,6 +97,16 @@ def test_the_published_adapter_scores_as_measured(
     assert all(word in printed for word in (*LABELS, "phrasebank", "sentfin", "VADER", "R2", "single", "multi"))
 
 
+def test_an_exported_model_is_measured_too_and_foreign_data_is_said(
+    mini_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FINANCIAL_SENTIMENT_DATA", str(mini_root))
+    assert main(["evaluate", str(RECIPES.parents[1] / "pipeline" / "default_model")]) == 0
+    printed = capsys.readouterr()
+    assert "true class down" in printed.out
+    assert "warning: sentfin/SEntFiN.csv is not the file trained on" in printed.err
+
+
 def test_probabilities_do_not_depend_on_order_or_batch_mates(run_folder: Path) -> None:
     score = load_scorer(run_folder)
     rows = [Example(f"profit {'soars ' * n}", "Acme" * (n % 2), 0, None, "fiqa") for n in range(1, 9)]
