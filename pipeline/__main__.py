@@ -30,7 +30,7 @@ from .score import OnnxScorer
 from .sessions import Sessions
 from .store import FeatureStore
 
-GOLDEN_TOLERANCE = 0.02
+GOLDEN_TOLERANCE = 0.001
 """How far a score may lie from the one recorded at export before the model counts as damaged on this CPU."""
 
 
@@ -116,7 +116,14 @@ def run_export(args: argparse.Namespace) -> int:
     """Merge, export, quantise, gate; torch is imported only here."""
     from .export import export_model
 
-    print(export_model(args.adapter, args.revision, args.output, args.parity_set))
+    report = export_model(args.adapter, args.revision, args.output, args.parity_set)
+    parity = report.parity
+    print(f"{report.folder}: {report.byte_count / 1e6:.1f} MB, revision {report.revision}")
+    print(
+        f"parity on {parity.row_count} headlines: {parity.same_label_share:.2%} same label, macro-F1 "
+        f"{parity.macro_f1_before:.4f} before and {parity.macro_f1_after:.4f} after, scores move by "
+        f"{parity.mean_score_change:.4f} on average, {parity.max_score_change:.3f} at most"
+    )
     return 0
 
 

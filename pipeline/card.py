@@ -6,7 +6,7 @@ The card never says more than the folder: every figure is read from metrics.json
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -46,24 +46,16 @@ def add_metrics(folder: Path, name: str, figures: Mapping[str, Any]) -> None:
 def render_card(folder: Path) -> None:
     """Fill model_card.md from metrics.json and provenance.json and write it as the folder's README.md."""
     metrics, provenance = read_json(folder / METRICS), read_json(folder / PROVENANCE)
-    measures = dict(find_measures(metrics))
+    measured = metrics.get(SHIPPED) or metrics.get(TRAINED) or {}
     filled = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        model_index=json.dumps(list_results(provenance.get("name", folder.name), measures)),
-        results="\n".join(format_rows(measures)) or "| not measured | | | |",
+        model_index=json.dumps(list_results(provenance.get("name", folder.name), measured.get("model", {}))),
+        results="\n".join(format_rows(measured)) or "| not measured | | | | | |",
         measured="this int8 model" if SHIPPED in metrics else "the float32 model it was exported from",
         export=format_export(metrics.get("export", {})),
         origin="\n".join(format_origin(provenance)),
         base=provenance["base"]["id"].removeprefix("package:"),
     )
     (folder / CARD).write_text(filled, encoding="utf-8")
-
-
-def find_measures(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each test source and its measures: the int8 model's own where they are known, else the torch model's."""
-    measured = metrics.get(SHIPPED) or metrics.get(TRAINED) or {}
-    for source, values in measured.get("model", {}).items():
-        if "accuracy" in values and "macro_f1" in values:
-            yield source, values
 
 
 def list_results(name: str, measures: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -82,11 +74,22 @@ def list_results(name: str, measures: Mapping[str, Mapping[str, Any]]) -> list[d
     return [{"name": name, "results": results}]
 
 
-def format_rows(measures: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield one table row per test source."""
-    for source, values in measures.items():
+def format_rows(measured: Mapping[str, Any]) -> Iterator[str]:
+    """Yield one table row per test source: the model with its 95 % intervals, and every baseline beside it."""
+    baselines = measured.get("baselines", {})
+    for source, values in measured.get("model", {}).items():
         title = DATASETS.get(source, (source, ""))[0]
-        yield f"| {title} | {values.get('row_count', '')} | {values['accuracy']:.3f} | {values['macro_f1']:.3f} |"
+        own = (f"{values[key]:.3f}{_interval(values.get(f'{key}_interval'))}" for key in ("accuracy", "macro_f1"))
+        others = (_both(baselines.get(name, {}).get(source)) for name in ("majority", "vader"))
+        yield f"| {' | '.join((title, str(values.get('row_count', '')), *own, *others))} |"
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return f" ({bounds[0]:.3f}-{bounds[1]:.3f})" if bounds else ""
+
+
+def _both(values: Mapping[str, float] | None) -> str:
+    return f"{values['accuracy']:.3f} / {values['macro_f1']:.3f}" if values else ""
 
 
 def format_export(export: Mapping[str, Any]) -> str:

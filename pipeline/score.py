@@ -117,7 +117,6 @@ def _open_session(folder: ModelFolder, threads: int) -> onnxruntime.InferenceSes
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves a shared machine
-    options.add_session_config_entry("session.disable_quant_qdq", "1")  # unpack int8 at load, compute in float32
     session = onnxruntime.InferenceSession(str(folder.onnx_path), options, providers=["CPUExecutionProvider"])
     names = sorted(found.name for found in session.get_inputs())
     if names != sorted(INPUTS):

@@ -57,16 +57,11 @@ def check_session(
     """
     features, feature_fault = _conform(FEATURE_TABLE, rows)
     headlines, headline_fault = _conform(HEADLINE_TABLE, evidence)
+    max_share = settings.max_failed_feed_share
     checks = [
         _result("features match the schema", feature_fault),
         _result("headlines match the schema", headline_fault),
-        _check_feeds(
-            "enough feeds answered since the cut-off",
-            feeds_ok,
-            feeds_failed,
-            settings.max_failed_feed_share,
-            not is_missed,
-        ),
+        _check_feeds("enough feeds answered since the cut-off", feeds_ok, feeds_failed, max_share, not is_missed),
     ]
     if not headline_fault:
         checks += [

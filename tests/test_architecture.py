@@ -12,9 +12,10 @@ import pytest
 PROJECT = Path(__file__).parent.parent
 MODULES = sorted([*(PROJECT / "pipeline").glob("*.py"), *(PROJECT / "training").glob("*.py")])
 HEAVY = {"torch", "transformers", "peft", "optimum", "datasets", "bitsandbytes", "accelerate", "onnx", "sklearn"}
+EXPORT_ONLY = {"export", "quantize"}
 FOUNDATION = {"records", "errors", "text", "similarity"}
 STAGES = {"fetch", "replay", "parse", "link", "dedupe", "score", "aggregate", "validate", "store"}
-SHARED_WITH_TRAINING = {"errors", "text", "similarity", "score", "model_folder"}
+SHARED_WITH_TRAINING = {"errors", "text", "similarity", "score", "model_folder", "card"}
 
 
 def imports(path: Path) -> set[str]:

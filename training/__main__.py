@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate = _add_verb(verbs, "evaluate", "measure a model on the test rows", "evaluate runs/default-seed42")
     evaluate.add_argument("folder", type=Path, help="run folder, or exported model folder")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the measures here")
+    evaluate.add_argument("--card", action="store_true", help="also write them into an exported folder's card")
     for verb, run in ((prepare, run_prepare), (train, run_train), (evaluate, run_evaluate)):
         verb.set_defaults(run=run)
     return parser
@@ -72,20 +73,25 @@ def run_train(options: argparse.Namespace) -> None:
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
-    """Print the test measures of a model folder, and write them when asked."""
-    from pipeline.model_folder import write_json
+    """Print the test measures of a model folder, and write them where asked."""
+    from pipeline.card import SHIPPED, add_metrics
+    from pipeline.model_folder import read_model_folder, write_json
 
     from .predict import evaluate_folder
     from .results import format_results
 
     if options.json and not options.json.parent.is_dir():
         raise PipelineError(f"--json {options.json}: folder {options.json.parent} does not exist")
+    if options.card:
+        read_model_folder(options.folder)  # only an exported, undamaged folder has a card
     results = evaluate_folder(options.folder, find_root())
     for file in results["changed_files"] or ():
         print(f"warning: {file} is not the file trained on; test rows may have been seen", file=sys.stderr)
     print(format_results(results))
     if options.json:
         write_json(options.json, results)
+    if options.card:
+        add_metrics(options.folder, SHIPPED, {key: results[key] for key in ("model", "baselines")})
 
 
 def _add_verb(

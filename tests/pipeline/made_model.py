@@ -19,15 +19,14 @@ BASE = "made/base"
 ADAPTER = "made/adapter"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MAX_LENGTH = 32
-WORDS = (
-    "profit loss falls rises cuts lifts outlook shares deal fine recall record warns beats misses flat hires".split()
-)
+WORDS = ["profit", "loss", "falls", "rises", "cuts", "lifts", "outlook", "shares", "deal", "fine", "recall", "record"]
+WORDS += ["warns", "beats", "misses", "flat", "hires"]
 HEADLINES = [f"{WORDS[i % 17]} {WORDS[(3 * i + 1) % 17]} {WORDS[(7 * i + 2) % 17]}" for i in range(80)]
 PAIRS = [(headline, ("", "Acme", "Zenith Corp")[i % 3]) for i, headline in enumerate(HEADLINES)]
 
 
 def make_base(folder: Path, blind_to_first: bool = False) -> Path:
-    """Write the base. ``blind_to_first`` hides weights in it that never matter in float32 but swamp every int8 scale."""
+    """Write the base. ``blind_to_first`` hides weights that do not matter in float32 but swamp the int8 scales."""
     import torch
     from transformers import BertConfig, BertModel
 
@@ -69,7 +68,7 @@ def make_run(folder: Path, base: Path, labels: Sequence[str] = LABELS) -> Path:
     model = get_peft_model(model, lora)
     with torch.no_grad():
         torch.manual_seed(2)
-        weight = torch.randn(3, 32)
+        weight = torch.randn(3, 32) * 0.3
         weight -= weight.mean(dim=0)
         model.base_model.model.classifier.modules_to_save["default"].weight.copy_(weight[order])
         model.base_model.model.classifier.modules_to_save["default"].bias.zero_()
@@ -114,7 +113,7 @@ def write_parity_set(path: Path, pairs: Sequence[tuple[str, str]] = PAIRS) -> Pa
 
 
 class FakeHub:
-    """A real HTTP server on 127.0.0.1 that speaks what the Hub's client asks of it; ``repositories`` map name to folder."""
+    """A real HTTP server on 127.0.0.1 that answers the Hub's client; ``repositories`` maps names to folders."""
 
     def __init__(self, repositories: dict[str, Path], commit: str = COMMIT) -> None:
         self.requests: list[str] = []

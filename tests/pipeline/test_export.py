@@ -175,7 +175,18 @@ def test_weights_are_stored_in_eight_bits(made: Made) -> None:
     assert [
         t.name for t in tensors if len(t.dims) == 2 and t.data_type == onnx.TensorProto.FLOAT and t.dims[1] > 1
     ] == []
-    assert sum(t.data_type == onnx.TensorProto.INT8 for t in tensors) == 2 * 6 + 2 + 3
+    assert (
+        sum(t.data_type == onnx.TensorProto.INT8 for t in tensors) == 2 * 6 + 2 + 3
+    )  # layers, pooler and head, tables
+
+
+def test_the_graph_holds_standard_operators_and_no_integer_arithmetic(made: Made) -> None:
+    import onnx
+
+    graph = onnx.load(made.folder / ONNX_FILE).graph
+    assert {node.domain for node in graph.node} == {""}
+    operators = {node.op_type for node in graph.node}
+    assert not [name for name in operators if "Integer" in name or "Quantize" in name or name.startswith("QLinear")]
 
 
 def test_a_model_that_strays_is_refused_and_the_old_folder_stays(made: Made, tmp_path: Path) -> None:

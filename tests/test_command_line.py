@@ -1,0 +1,60 @@
+"""The command line: every verb explains itself, and a user's error is one line and a non-zero exit."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from pipeline import __main__ as pipeline_line
+from pipeline.config import HOME
+
+SAMPLE = HOME / "sample_day"
+NOW = ["--replay", str(SAMPLE / "feeds"), "--universe", str(SAMPLE / "tickers.csv"), "--now", "2026-11-20T21:35:00Z"]
+
+
+def verbs(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    return next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+
+
+@pytest.mark.parametrize("name", sorted(verbs(pipeline_line._parser())))
+def test_every_verb_has_help_with_an_example_that_parses(name: str) -> None:
+    parser = pipeline_line._parser()
+    verb = verbs(parser)[name]
+    assert verb.description
+    assert verb.epilog
+    example = verb.epilog.removeprefix("example: python -m pipeline ").split()
+    assert parser.parse_args(example).verb == name
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["daily", "--now", "2026-11-20T21:35:00Z"], "--now needs --replay"),
+        (["daily", "--replay", ".", "--now", "yesterday"], "--now yesterday: expected a time"),
+        (["daily", "--replay", ".", "--now", "2026-11-20T21:35:00"], "expected a time zone"),
+        (["daily", "--settings", "absent.toml"], "absent.toml: cannot be read"),
+        (["daily", "--model", "absent", *NOW], "absent"),
+        (["daily", "--replay", "absent"], "absent"),
+        (["report", "--session", "2026-13-45"], "2026-13-45"),
+        (["report", "--session", "2026-11-21"], "2026-11-21"),
+        (["report", "--session", "2026-11-20"], "session 2026-11-20 is not sealed"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    argv: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert pipeline_line.main([*argv, "--store", str(tmp_path / "store")]) != 0
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_unknown_ticker_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = ["--store", str(tmp_path / "store")]
+    assert pipeline_line.main(["daily", *NOW, *store, "--report", str(tmp_path / "report")]) == 0
+    assert pipeline_line.main(["report", "--session", "2026-11-20", "--tickers", "AAPL,NOPE", *store]) == 1
+    assert "--tickers NOPE: not in the universe" in capsys.readouterr().err
