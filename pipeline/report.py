@@ -211,7 +211,7 @@ def _session_counts(day: SealedSession) -> str:
 
 def _feed_line(report: Report) -> str:
     counts = report.feed_counts
-    return f"{counts['ok']} answered, {counts['not_modified']} unchanged, {counts['failed']} failed"
+    return f"{counts['ok']} read, {counts['not_modified']} unchanged, {counts['failed']} failed"
 
 
 def _check_line(checks: Sequence[CheckResult]) -> str:

@@ -72,7 +72,7 @@ def test_a_session_without_news_has_no_ends() -> None:
     [
         "1,234 headlines with a ticker",
         "7 no ticker",
-        "3 answered, 0 unchanged, 1 failed",
+        "3 read, 0 unchanged, 1 failed",
         "yahoo:XOM: HTTP 503",
         "2 of 4 tickers with news, 1 without, 1 fetch failed (XOM); 4 headlines, 3 stories",
         "AAPL   +0.80 ████████   Apple beats estimates (Wire)",
