@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from .files import write_atomically
-from .records import CheckResult, Dropped, FetchResult
+from .records import CheckResult, Dropped, FetchResult, Headline, StoryHeadline
 
 TOP_COUNT = 5
 """How many tickers are shown at either end of the scale."""
@@ -55,7 +55,8 @@ class Report:
     stages: dict[str, Stage] = field(default_factory=dict)
     feed_counts: Counter[str] = field(default_factory=Counter)
     feed_faults: dict[str, str] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: list[Dropped] = field(default_factory=list)
+    joined: list[StoryHeadline] = field(default_factory=list)
     checks: list[CheckResult] = field(default_factory=list)
     sealed: list[SealedSession] = field(default_factory=list)
     failure: str = ""
@@ -79,9 +80,13 @@ class Report:
             if fault:
                 self.feed_faults[result.feed.feed_id] = fault
 
-    def add_dropped(self, dropped: Iterable[Dropped]) -> None:
-        """Count the headlines that went no further, by reason."""
-        self.dropped.update(item.reason for item in dropped)
+    def add_stories(self, kept: Iterable[StoryHeadline]) -> None:
+        """Keep the near-duplicates among ``kept``: headlines that joined the story of another."""
+        self.joined += [story for story in kept if story.story_id != story.linked.headline.headline_id]
+
+    def count_dropped(self) -> list[tuple[str, int]]:
+        """Return how many headlines went no further, by reason, most frequent first."""
+        return Counter(item.reason for item in self.dropped).most_common()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values; keys are stable."""
@@ -93,7 +98,13 @@ class Report:
             "failure": self.failure,
             "stages": [{**vars(stage), "seconds": round(stage.seconds, 3)} for stage in self.stages.values()],
             "feeds": {"counts": dict(self.feed_counts), "faults": self.feed_faults},
-            "dropped": dict(sorted(self.dropped.items())),
+            "dropped": [
+                {**_name(item.headline), "reason": item.reason, "kept_id": item.kept_id} for item in self.dropped
+            ],
+            "joined": [
+                {**_name(story.linked.headline), "story_id": story.story_id, "similarity": story.similarity}
+                for story in self.joined
+            ],
             "sessions": [{**vars(day), "session_date": str(day.session_date)} for day in self.sealed],
             "checks": [
                 {"name": c.name, "is_required": c.is_required, "is_passed": c.is_passed, "notes": c.notes}
@@ -138,7 +149,9 @@ def to_text(report: Report) -> str:
     total = sum(stage.seconds for stage in report.stages.values())
     lines += [f"  {'total':<13}{'':>7} {f'peak memory {report.peak_memory_mb:,.0f} MB':<24}{total:>8.2f} s", ""]
     if report.dropped:
-        lines += ["dropped: " + ", ".join(f"{count:,} {_words(why)}" for why, count in report.dropped.most_common())]
+        lines += ["dropped: " + ", ".join(f"{count:,} {_words(why)}" for why, count in report.count_dropped())]
+    if report.joined:
+        lines += [f"joined: {len(report.joined):,} near-duplicates to the story they repeat"]
     if report.feed_counts:
         lines += ["feeds: " + _feed_line(report)]
         lines += [f"  {feed_id}: {fault}" for feed_id, fault in _first(report.feed_faults)]
@@ -180,7 +193,7 @@ def to_markdown(report: Report) -> str:
         blocks.append("## Feeds\n\n" + _feed_line(report))
         blocks += [_table(("feed", "fault"), sorted(report.feed_faults.items()))] if report.feed_faults else []
     if report.dropped:
-        blocks.append("## Dropped\n\n" + _table(("reason", "headlines"), report.dropped.most_common()))
+        blocks.append("## Dropped\n\n" + _table(("reason", "headlines"), report.count_dropped()))
     if report.checks:
         checks = [(c.name, "passed" if c.is_passed else "failed", c.notes) for c in report.checks]
         blocks.append("## Checks\n\n" + _table(("check", "result", "notes"), checks))
@@ -226,6 +239,10 @@ def _first(faults: Mapping[str, str], count: int = 10) -> list[tuple[str, str]]:
     shown = sorted(faults.items())[:count]
     hidden = len(faults) - len(shown)
     return [*shown, ("...", f"{hidden} more in the report")] if hidden else shown
+
+
+def _name(headline: Headline) -> dict[str, str]:
+    return {"headline_id": headline.headline_id, "title": headline.title, "source": headline.source}
 
 
 def _words(reason: str) -> str:

@@ -85,7 +85,8 @@ def capture(line: Line, report: Report) -> None:
         remembered = line.store.recent_headlines(now - timedelta(hours=settings.headlines.max_age_hours) - window)
         stories = deduplicate(linked, list_known(remembered), settings.dedupe.threshold, window)
         stage.count += len(stories.kept)
-    report.add_dropped([*old, *unlinked, *stories.dropped])
+    report.dropped += [*old, *unlinked, *stories.dropped]
+    report.add_stories(stories.kept)
     with report.stage("scored", "headline-ticker pairs") as stage:
         place_of = partial(
             place_headline, session_of=line.sessions.session_of, earliest_open=earliest_open.session_date

@@ -10,12 +10,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.records import CheckResult
+from pipeline.records import CheckResult, Dropped, Headline, Link, LinkedHeadline, StoryHeadline
 from pipeline.report import Report, describe_session, to_markdown, to_text, write_report
 
-from ..daily_line import new_report
+from ..daily_line import REPORTED_AT, new_report
 
 DAY = date(2026, 11, 20)
+
+
+def made_headline(name: str) -> Headline:
+    return Headline(name, f"Title of {name}", "", "Wire", "wire", None, (), REPORTED_AT, REPORTED_AT)
 
 
 def made_rows() -> pd.DataFrame:
@@ -43,7 +47,9 @@ def report() -> Report:
         stage.count = 1234
     report.feed_counts.update(ok=3, failed=1)
     report.feed_faults["yahoo:XOM"] = "HTTP 503"
-    report.dropped.update(no_ticker=7)
+    report.dropped = [Dropped(made_headline("x"), "no_ticker")] * 7
+    links = (Link("AAPL", 1.0, "name"),)
+    report.add_stories(StoryHeadline(LinkedHeadline(made_headline(name), links), "a", 0.9) for name in ("a", "b"))
     report.checks = [CheckResult("counts add up", True, True), CheckResult("scores differ", False, False, "all 0")]
     report.sealed = [describe_session(DAY, "features/2026/2026-11-20.csv", made_rows(), made_evidence())]
     return report
@@ -72,6 +78,7 @@ def test_a_session_without_news_has_no_ends() -> None:
     [
         "1,234 headlines with a ticker",
         "7 no ticker",
+        "joined: 1 near-duplicates",
         "3 read, 0 unchanged, 1 failed",
         "yahoo:XOM: HTTP 503",
         "2 of 4 tickers with news, 1 without, 1 fetch failed (XOM); 4 headlines, 3 stories",
@@ -101,4 +108,12 @@ def test_both_files_are_written_and_the_json_holds_the_same_facts(report: Report
     assert found["sessions"][0]["tickers"]["fetch_failed"] == ["XOM"]
     assert found["feeds"]["faults"] == {"yahoo:XOM": "HTTP 503"}
     assert found["stages"][0]["count"] == 1234
+    assert found["dropped"][0] == {
+        "headline_id": "x",
+        "title": "Title of x",
+        "source": "Wire",
+        "reason": "no_ticker",
+        "kept_id": "",
+    }
+    assert [(joined["headline_id"], joined["story_id"]) for joined in found["joined"]] == [("b", "a")]
     assert as_markdown.read_text() == to_markdown(report)
