@@ -8,6 +8,7 @@ does not count. The headlines belong to the latest closed session, whatever the 
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import random
 import sys
@@ -33,7 +34,7 @@ TAILS = ("as demand holds up", "on weaker demand in Europe", "after a strong hol
 
 
 def write_headlines(companies: list[str], count: int) -> dict[str, list[str]]:
-    """Return ``count`` headlines spread evenly over ``companies``; their figures differ, so none is a duplicate."""
+    """Return ``count`` headlines spread evenly over ``companies``; with figures of their own, so few repeat another."""
     rng = random.Random(7)
     shapes = list(product(SUBJECTS, EVENTS, TAILS))
     headlines = {}
@@ -100,6 +101,7 @@ def write_settings(directory: Path, port: int) -> Path:
 
 def run() -> int:
     """Run the benchmark and print its figures."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         companies = load_companies(HOME / "sp500.csv")[:TICKER_COUNT]

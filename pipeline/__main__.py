@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 
 from .config import HOME, Settings, load_companies, load_feed_templates, load_settings
@@ -25,7 +26,6 @@ from .model_folder import check_golden, read_model_folder
 from .replay import replay_feeds
 from .report import Report, describe_session, session_text, to_text, write_report
 from .run import Line, capture, run_daily, seal
-from .schema import FEATURE_TABLE, dated_path
 from .score import OnnxScorer
 from .sessions import Sessions
 from .store import FeatureStore
@@ -37,11 +37,16 @@ GOLDEN_TOLERANCE = 0.001
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return 0 only when the data is good. A user's error is one line on stderr, without a traceback."""
     args = _parser().parse_args(argv)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a bar is no reason to fail
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # every retry would be a line; the report counts faults
     try:
         return args.run(args)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: interrupted; the store is as the last finished write left it", file=sys.stderr)
@@ -55,6 +60,7 @@ def run_line(action: Callable[[Line, Report], None], args: argparse.Namespace) -
         report = Report(
             f"{args.verb}{' (dry run)' * args.dry_run}", line.clock(), line.scorer.revision, line.code_revision
         )
+        write_report(report, args.report)  # a folder that cannot be written to shows before anything else is
         try:
             with line.store.lock():
                 action(line, report)
@@ -63,9 +69,8 @@ def run_line(action: Callable[[Line, Report], None], args: argparse.Namespace) -
             raise
         finally:
             report.peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            paths = write_report(report, args.report)
             print(to_text(report))
-            print("report: " + ", ".join(str(path) for path in paths))
+            print("report: " + ", ".join(str(path) for path in write_report(report, args.report)))
     return 0
 
 
@@ -85,7 +90,9 @@ def run_status(args: argparse.Namespace) -> int:
     store, sessions = FeatureStore(settings.store), _sessions(settings)
     sealed, open_dates = store.sealed_dates(), sorted(store.captured_dates() - store.sealed_dates())
     current = sessions.session_of(now)
-    failing = [state for state in store.read_feed_states().values() if state.fault]
+    feeds = list_feeds(load_feed_templates(settings.feeds), load_companies(settings.tickers))
+    states = store.read_feed_states()
+    failing = [states[feed.feed_id] for feed in feeds if feed.feed_id in states and states[feed.feed_id].fault]
     print(f"store: {store.root}")
     print(f"sealed: {len(sealed)} sessions" + (f", {min(sealed)} to {max(sealed)}" if sealed else ""))
     for session_date in open_dates:
@@ -100,20 +107,20 @@ def run_status(args: argparse.Namespace) -> int:
 def run_report(args: argparse.Namespace) -> int:
     """Show a sealed session again: who had news, who led, and which headline drove it."""
     settings = _settings(args)
-    store, companies = FeatureStore(settings.store), load_companies(settings.tickers)
+    store = FeatureStore(settings.store)
     session = _sessions(settings).parse(args.session)
     if session.session_date not in store.sealed_dates():
         raise StoreError(f"{store.root}: session {session.session_date} is not sealed")
     rows, evidence = store.read_features(session.session_date), store.read_headlines(session.session_date)
-    wanted = _tickers(args.tickers, [company.ticker for company in companies]) if args.tickers else list(rows.ticker)
+    wanted = list(rows.ticker) if args.tickers is None else _tickers(args.tickers, list(rows.ticker))
     rows, evidence = rows[rows.ticker.isin(wanted)], evidence[evidence.ticker.isin(wanted)]
-    path = store.root / dated_path(FEATURE_TABLE, session.session_date)
-    print(session_text(describe_session(session.session_date, str(path), rows, evidence)))
+    path = str(store.features_path(session.session_date))
+    print(session_text(describe_session(session.session_date, path, rows, evidence)))
     return 0
 
 
 def run_export(args: argparse.Namespace) -> int:
-    """Merge, export, quantise, gate; torch is imported only here."""
+    """Turn a trained adapter into the int8 model folder that is scored; refused when it strays from the original."""
     from .export import export_model
 
     report = export_model(args.adapter, args.revision, args.output, args.parity_set)
@@ -135,7 +142,8 @@ def _parser() -> argparse.ArgumentParser:
         ("seal", seal, "aggregate, validate and store every session whose cut-off has passed"),
         ("daily", run_daily, "capture, then seal"),
     ):
-        verb = _add_verb(verbs, name, text, f"python -m pipeline {name} --dry-run", partial(run_line, action))
+        example = f"python -m pipeline {name} --dry-run"
+        verb = _add_places(_add_verb(verbs, name, text, example, partial(run_line, action)))
         verb.add_argument("--model", type=Path, help="model folder, instead of the one in the settings")
         verb.add_argument(
             "--replay", type=Path, metavar="DIR", help="read feeds from a recording, not from the network"
@@ -143,17 +151,22 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--now", help="the time of a replay, such as 2026-11-20T21:35:00Z")
         verb.add_argument("--report", type=Path, default=Path("report"), metavar="DIR", help="where the report goes")
         verb.add_argument("--dry-run", action="store_true", help="work on a copy of the store and throw it away")
-    _add_verb(verbs, "validate", run_validate.__doc__, "python -m pipeline validate", run_validate)
-    _add_verb(verbs, "status", run_status.__doc__, "python -m pipeline status", run_status)
+    _add_places(_add_verb(verbs, "validate", run_validate.__doc__, "python -m pipeline validate", run_validate))
+    _add_places(_add_verb(verbs, "status", run_status.__doc__, "python -m pipeline status", run_status))
     example = "python -m pipeline report --session 2026-11-20 --tickers AAPL,MSFT"
-    verb = _add_verb(verbs, "report", run_report.__doc__, example, run_report)
+    verb = _add_places(_add_verb(verbs, "report", run_report.__doc__, example, run_report))
     verb.add_argument("--session", required=True, help="a trading session, such as 2026-11-20")
     verb.add_argument("--tickers", help="only these, separated by commas")
-    example = "python -m pipeline export-model runs/default-seed42 --output pipeline/default_model"
+    example = "python -m pipeline export-model runs/default-seed42 --output my_model"
     verb = _add_verb(verbs, "export-model", run_export.__doc__, example, run_export)
     verb.add_argument("adapter", help="a run folder, or a Hub repository such as owner/name")
     verb.add_argument("--revision", help="the 40-hex commit of a Hub repository")
-    verb.add_argument("--output", type=Path, default=HOME / "default_model", help="model folder to write")
+    verb.add_argument(
+        "--output",
+        type=Path,
+        default=HOME / "default_model",
+        help="model folder to write (default: the one that ships)",
+    )
     verb.add_argument("--parity-set", type=Path, default=HOME / "parity_set.csv", help="headlines of the parity gate")
     return parser
 
@@ -166,10 +179,15 @@ def _add_verb(
     run: Callable[[argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
     verb = verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}")
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _add_places(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Give ``verb`` the options that say which settings, store and universe it works on."""
     verb.add_argument("--settings", type=Path, default=HOME / "settings.toml", help="settings file")
     verb.add_argument("--store", type=Path, help="feature store, instead of the one in the settings")
     verb.add_argument("--universe", type=Path, help="table of tickers, instead of the one in the settings")
-    verb.set_defaults(run=run)
     return verb
 
 
@@ -218,11 +236,12 @@ def _clock(now: str | None, replay: Path | None) -> Callable[[], datetime]:
         raise ConfigError("--now needs --replay: a live run takes the real time")
     try:
         moment = datetime.fromisoformat(now)
-    except ValueError as error:
+        fixed = moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise ConfigError(f"--now {now}: expected a time such as 2026-11-20T21:35:00Z") from error
     if moment.tzinfo is None:
         raise ConfigError(f"--now {now}: expected a time zone, such as Z for UTC")
-    return lambda: moment.astimezone(UTC)
+    return lambda: fixed
 
 
 def _fetcher(replay: Path | None, settings: Settings, clock: Callable[[], datetime]) -> Callable:
@@ -233,6 +252,8 @@ def _fetcher(replay: Path | None, settings: Settings, clock: Callable[[], dateti
 
 def _tickers(text: str, universe: Sequence[str]) -> list[str]:
     wanted = [ticker.strip().upper() for ticker in text.split(",") if ticker.strip()]
+    if not wanted:
+        raise ConfigError(f"--tickers {text!r}: expected tickers separated by commas, such as AAPL,MSFT")
     for ticker in wanted:
         if ticker not in universe:
             raise ConfigError(f"--tickers {ticker}: not in the universe of {len(universe)} tickers")

@@ -1,6 +1,6 @@
 """Keeps one of each headline and joins headlines into stories; says of every dropped one why, and what stands for it.
 
-    same headline_id or url in the batch      one headline is kept, with the links of all       same_id, same_url
+    same id, or url and title, in the batch   one headline is kept, with the links of all       same_id, same_url
     id or url captured by an earlier run      kept only for tickers it was not yet kept for     already_known
     near-duplicate title, within the window   kept, as a member of the first headline's story
 
@@ -15,17 +15,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from .records import Dropped, Headline, KnownHeadline, Link, LinkedHeadline, StoryHeadline
+from .records import TEXT_REASONS, Dropped, Headline, KnownHeadline, Link, LinkedHeadline, StoryHeadline
 from .similarity import group_pairs, similar_pairs
 from .stories import Telling, compare_tellings, read_title
+from .text import fold_text
 
 CANDIDATE_SHARE = 0.6
 """Share of their words (Jaccard) two titles must have in common to be compared at all.
 
 Measured on 15,605 Reuters headlines: 0.5 finds 8 more members beside 3,454, and takes twice as long.
 """
-
-_TEXT_REASONS = frozenset({"cashtag", "mention", "name", "alias"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Deduplicated:
 
 @dataclass(frozen=True, slots=True)
 class _Teller:
-    """A headline as it is compared with others; ``named`` are the tickers its own text names, unknown for old ones."""
+    """A headline as it is compared with others; ``named`` are the tickers its own text names."""
 
     story_id: str
     telling: Telling
@@ -78,12 +77,12 @@ def _first_seen(item: LinkedHeadline) -> tuple[datetime, datetime, str, str]:
 
 
 def _group_same(ordered: Sequence[LinkedHeadline]) -> list[list[LinkedHeadline]]:
-    """Return groups joined by equal ids or equal non-empty urls, directly or over a third one, in input order."""
+    """Return groups joined by an equal id, or an equal url and title, directly or over a third one, in input order."""
     holder: dict[tuple[str, str], int] = {}
     pairs = [
         (holder.setdefault(key, i), i)
         for i, item in enumerate(ordered)
-        for key in _keys(item.headline.headline_id, item.headline.url)
+        for key in _keys(item.headline.headline_id, item.headline.url, item.headline.title)
     ]
     groups: defaultdict[int, list[LinkedHeadline]] = defaultdict(list)
     for item, group in zip(ordered, group_pairs(len(ordered), pairs), strict=True):
@@ -91,8 +90,9 @@ def _group_same(ordered: Sequence[LinkedHeadline]) -> list[list[LinkedHeadline]]
     return list(groups.values())
 
 
-def _keys(headline_id: str, url: str) -> list[tuple[str, str]]:
-    return [("id", headline_id), ("url", url)] if url else [("id", headline_id)]
+def _keys(headline_id: str, url: str, title: str) -> list[tuple[str, str]]:
+    """Return what makes two headlines the same one. A link alone does not: some items share a page of quotes."""
+    return [("id", headline_id), ("url", f"{url} {fold_text(title)}")] if url else [("id", headline_id)]
 
 
 def _unite_links(items: Sequence[LinkedHeadline]) -> tuple[Link, ...]:
@@ -113,13 +113,15 @@ def _set_known_apart(
     """
     captured: defaultdict[tuple[str, str], list[KnownHeadline]] = defaultdict(list)
     for item in sorted(known, key=_known_order):
-        for key in _keys(item.headline_id, item.url):
+        for key in _keys(item.headline_id, item.url, item.title):
             captured[key].append(item)
     fresh, again, dropped = [], [], []
     for group in groups:
         first = group[0].headline
         dropped += [Dropped(copy.headline, _same(first, copy.headline), first.headline_id) for copy in group[1:]]
-        keys = [key for copy in group for key in _keys(copy.headline.headline_id, copy.headline.url)]
+        keys = [
+            key for copy in group for key in _keys(copy.headline.headline_id, copy.headline.url, copy.headline.title)
+        ]
         seen = [item for key in keys for item in captured.get(key, ())]
         had = frozenset().union(*(item.tickers for item in seen))
         links = tuple(link for link in _unite_links(group) if link.ticker not in had)
@@ -144,8 +146,9 @@ def _known_leaders(known: Iterable[KnownHeadline]) -> list[_Teller]:
     leaders = []
     for story_id, items in sorted(members.items()):
         first = min(items, key=lambda item: (item.headline_id != story_id, *_known_order(item)))
-        tickers = frozenset().union(*(item.tickers for item in items if item.headline_id == first.headline_id))
-        leaders.append(_Teller(story_id, read_title(first.title), first.published_at, tickers, frozenset()))
+        same = [item for item in items if item.headline_id == first.headline_id]
+        tickers, named = (frozenset().union(*(getattr(item, name) for item in same)) for name in ("tickers", "named"))
+        leaders.append(_Teller(story_id, read_title(first.title), first.published_at, tickers, named))
     return sorted(leaders, key=lambda leader: (leader.published_at, leader.story_id))
 
 
@@ -155,7 +158,7 @@ def _new_teller(item: LinkedHeadline) -> _Teller:
         read_title(item.headline.title),
         item.headline.published_at,
         frozenset(link.ticker for link in item.links),
-        frozenset(link.ticker for link in item.links if link.reason in _TEXT_REASONS),
+        frozenset(link.ticker for link in item.links if link.reason in TEXT_REASONS),
     )
 
 

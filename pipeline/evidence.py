@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .place import Place
-from .records import Company, KnownHeadline, Link, StoryHeadline
+from .records import TEXT_REASONS, Company, KnownHeadline, Link, StoryHeadline
 from .score import Scorer
 
 
@@ -36,13 +37,48 @@ def score_stories(
     )
 
 
+def renew_evidence(
+    evidence: pd.DataFrame, companies: Sequence[Company], place_of: Callable[[datetime], Place], scorer: Scorer
+) -> pd.DataFrame:
+    """Return the evidence of open sessions as it would be captured now.
+
+    Every row is placed by the present calendar and cut-off, and scored by the present model, so that a sealed session
+    rests on one cut-off and one model. Rows of tickers that left the universe keep their scores.
+    """
+    renewed = evidence.drop_duplicates(["headline_id", "ticker"]).reset_index(drop=True)
+    places = [place_of(moment.to_pydatetime()) for moment in renewed.published_at]
+    renewed["session_date"] = pd.Series([place.session_date for place in places], dtype=object)
+    renewed["is_late"] = pd.Series([place.is_late for place in places], dtype=bool)
+    names = {company.ticker: company.name for company in companies}
+    old = renewed.index[(renewed.model_revision != scorer.revision) & renewed.ticker.isin(list(names))]
+    if len(old):
+        pairs = [(renewed.title[i], names[renewed.ticker[i]]) for i in old]
+        scores = np.round(scorer.score(pairs).astype(float), 6)
+        renewed.loc[old, ["p_negative", "p_neutral", "p_positive"]] = scores
+        renewed.loc[old, "sentiment_score"] = np.round(scores[:, 2] - scores[:, 0], 6)
+        renewed.loc[old, "model_revision"] = scorer.revision
+    return renewed
+
+
 def list_known(evidence: pd.DataFrame) -> list[KnownHeadline]:
     """Return one KnownHeadline per headline of ``evidence``, sorted by id, with all tickers it was kept for."""
-    tickers = evidence.groupby("headline_id", sort=True).ticker.agg(frozenset)
-    heads = evidence.drop_duplicates("headline_id").set_index("headline_id").loc[tickers.index]
+    tickers, named = defaultdict(set), defaultdict(set)
+    for headline_id, ticker, reason in zip(evidence.headline_id, evidence.ticker, evidence.reason, strict=True):
+        tickers[headline_id].add(ticker)
+        if reason in TEXT_REASONS:
+            named[headline_id].add(ticker)
+    heads = evidence.drop_duplicates("headline_id").sort_values("headline_id")
     return [
-        KnownHeadline(str(head.Index), head.story_id, head.title, head.url, head.published_at.to_pydatetime(), kept_for)
-        for head, kept_for in zip(heads.itertuples(), tickers, strict=True)
+        KnownHeadline(
+            headline_id=head.headline_id,
+            story_id=head.story_id,
+            title=head.title,
+            url=head.url,
+            published_at=head.published_at.to_pydatetime(),
+            tickers=frozenset(tickers[head.headline_id]),
+            named=frozenset(named[head.headline_id]),
+        )
+        for head in heads.itertuples()
     ]
 
 

@@ -316,7 +316,7 @@ def describe_export(provenance: Mapping[str, Any], source: Path, name: str, revi
         **{key: value for key, value in provenance.items() if key not in ("files", "libraries")},
         "training_libraries": provenance.get("libraries", {}),
         "export": {
-            "weights": "int8, one scale per output column or embedding row; float32 arithmetic",
+            "weights": "int8, a float16 scale per 64 of them; float32 arithmetic",
             "opset": OPSET,
             "libraries": {library: version(library) for library in LIBRARIES},
         },

@@ -31,17 +31,25 @@ _STOCK_COUNT = re.compile(
     re.IGNORECASE,
 )
 _RATING = re.compile(
-    r"\b(?:price targets?|target price|pt|upgrade[sd]?|downgrade[sd]?|initiate[sd]?|reiterate[sd]?|affirms|overweight"
-    r"|underweight|outperform|underperform|(?:maintains|keeps) (?:\w+ )?(?:buy|sell|hold|neutral)"
-    r"|(?:raises|lowers|cuts) (?:estimates|target)|ratings?|outlook (?:for|on|to|is)|analysts?|top pick)\b",
+    r"\b(?:price targets?|target price|pt|overweight|underweight|outperform|underperform|top pick"
+    r"|(?:maintains|keeps) (?:\w+ )?(?:buy|sell|hold|neutral)|(?:raises|lowers|cuts) (?:estimates|target)"
+    r"|(?:initiates|starts|resumes) (?:\w+ )?coverage)\b",
+    re.IGNORECASE,
+)
+# A company does these things to itself too: "Ford reiterates its outlook for 2027".
+_MAYBE_RATING = re.compile(
+    r"\b(?:upgrade[sd]?|downgrade[sd]?|initiate[sd]?|reiterate[sd]?|affirms|ratings?|outlook (?:for|on|to|is)"
+    r"|analysts?)\b",
     re.IGNORECASE,
 )
 _BROKER_BEFORE = frozenset(["by", "at", "from"])
 _BROKER_AFTER = re.compile(
     r" (?:raises|lifts|cuts|lowers|hikes|boosts|trims|ups|upgrades|downgrades|initiates|starts|reiterates|maintains"
-    r"|keeps|resumes|says|sees|calls|names|assigns|sets|affirms"
-    r"|(?:analyst|strategist|economist)s? (?:says?|sees?|expects?|raises?|cuts?))\b",
+    r"|keeps|resumes|says|sees|calls|names|assigns|sets|affirms)\b",
     re.IGNORECASE,
+)
+_ITS_ANALYSTS = re.compile(
+    r" (?:analyst|strategist|economist)s? (?:says?|sees?|expects?|raises?|cuts?)\b", re.IGNORECASE
 )
 # A state in parentheses is where a company sits: "Acme Inc (DE)".
 _STATE = re.compile(
@@ -93,10 +101,11 @@ class Linker:
         title = read_title(headline.title)
         brokers: set[str] = set()
         found = [(start, ticker, reason) for start, ticker, reason in _mentions(title.text) if ticker in self._tickers]
-        for match in self._finder.find(title, frozenset([headline.feed_ticker or "", *headline.symbols])):
+        matches = list(self._finder.find(title, frozenset([headline.feed_ticker or "", *headline.symbols])))
+        for match in matches:
             start = title.words[match.first].start
             found += [(start, ticker, reason) for ticker, reason in match.surface.reasons]
-            if _is_source(title, match.first, match.last):
+            if _is_source(title, match.first, match.last, is_last=match is matches[-1]):
                 brokers.update(ticker for ticker, _ in match.surface.reasons)
         first = {ticker: start for start, ticker, _ in sorted(found, reverse=True)}
         places = sorted({start for ticker, start in first.items() if ticker not in brokers})
@@ -140,11 +149,17 @@ def _is_abbreviation(before: str, letters: str) -> bool:
     return initials.endswith(letters.lower())
 
 
-def _is_source(title: Title, first: int, last: int) -> bool:
-    """Whether words ``first`` to ``last`` name who speaks: the house that rates, or a closing "- Citi"."""
+def _is_source(title: Title, first: int, last: int, is_last: bool) -> bool:
+    """Whether words ``first`` to ``last`` name who speaks: the house that rates, or a closing "- Citi".
+
+    ``is_last``: no company is named after it, so that "Ford reiterates its outlook" speaks of Ford itself.
+    """
     if first > 0 and last == len(title.words) - 1 and _CLOSING.fullmatch(title.gap(first)):
         return True
-    if not _RATING.search(title.text):
-        return False
     rest = title.text[title.words[last].end :]
-    return title.folded(first - 1) in _BROKER_BEFORE or rest.startswith(":") or bool(_BROKER_AFTER.match(rest))
+    is_rating, is_maybe = _RATING.search(title.text), _MAYBE_RATING.search(title.text)
+    if title.folded(first - 1) in _BROKER_BEFORE or rest.startswith(":"):
+        return bool(is_rating or is_maybe)
+    if _ITS_ANALYSTS.match(rest):
+        return True
+    return bool(_BROKER_AFTER.match(rest) and (is_rating or (is_maybe and not is_last)))

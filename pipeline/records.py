@@ -74,6 +74,10 @@ class Headline:
     date_flag: str = ""
 
 
+TEXT_REASONS = frozenset({"cashtag", "mention", "name", "alias"})
+"""Reasons of a link that rest on the title itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """Why a headline concerns a ticker.
@@ -96,7 +100,10 @@ class LinkedHeadline:
 
 @dataclass(frozen=True, slots=True)
 class KnownHeadline:
-    """A headline captured by an earlier run, as remembered by the store; ``tickers`` it was kept for."""
+    """A headline captured by an earlier run, as remembered by the store.
+
+    ``tickers`` it was kept for; ``named`` are those of them that its own title names.
+    """
 
     headline_id: str
     story_id: str
@@ -104,6 +111,7 @@ class KnownHeadline:
     url: str
     published_at: datetime
     tickers: frozenset[str]
+    named: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,7 @@ def session_text(day: SealedSession) -> str:
     """Return one session for a terminal: counts, then both ends of the scale with the headlines that drove them."""
     lines = [f"session {day.session_date}: {_session_counts(day)}"]
     for title, tickers in (("most positive", day.top), ("most negative", day.bottom)):
-        lines.append(f"  {title}")
+        lines += [f"  {title}"] if tickers else []
         for ticker in tickers:
             score, bar = ticker["sentiment_score"], "█" * round(abs(ticker["sentiment_score"]) * 10)
             lines.append(f"    {ticker['ticker']:<6}{score:>+6.2f} {bar:<11}{ticker['headline']} ({ticker['source']})")
@@ -180,6 +180,8 @@ def to_markdown(report: Report) -> str:
         blocks.append(f"**Failed:** {_cell(report.failure)}")
     blocks.append(f"Model `{report.model_revision}`, code `{report.code_revision}`.")
     stages = [(s.name, f"{s.count:,} {s.unit}", f"{s.seconds:.2f}") for s in report.stages.values()]
+    total = sum(stage.seconds for stage in report.stages.values())
+    stages.append(("total", f"peak memory {report.peak_memory_mb:,.0f} MB", f"{total:.2f}"))
     blocks.append(_table(("stage", "count", "seconds"), stages))
     for day in report.sealed:
         blocks.append(f"## Session {day.session_date}\n\n{_session_counts(day)} Written to `{day.path}`.")
@@ -194,6 +196,8 @@ def to_markdown(report: Report) -> str:
         blocks += [_table(("feed", "fault"), sorted(report.feed_faults.items()))] if report.feed_faults else []
     if report.dropped:
         blocks.append("## Dropped\n\n" + _table(("reason", "headlines"), report.count_dropped()))
+    if report.joined:
+        blocks.append(f"{len(report.joined):,} near-duplicates joined the story they repeat; report.json names each.")
     if report.checks:
         checks = [(c.name, "passed" if c.is_passed else "failed", c.notes) for c in report.checks]
         blocks.append("## Checks\n\n" + _table(("check", "result", "notes"), checks))

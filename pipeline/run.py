@@ -7,8 +7,8 @@ session whose cut-off has passed. Every stage is a module of its own; this one o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import pandas as pd
@@ -17,12 +17,12 @@ from .aggregate import aggregate_session
 from .config import Settings
 from .dedupe import deduplicate
 from .errors import FeedError
-from .evidence import list_known, score_stories
+from .evidence import list_known, renew_evidence, score_stories
 from .feeds import unheard_tickers
 from .fetch import next_states
 from .link import link_headlines
 from .parse import parse_feed
-from .place import drop_old, place_headline
+from .place import Place, drop_old, place_headline
 from .records import CheckResult, Company, Feed, FeedState, FetchResult, Headline, Session
 from .report import Report, describe_session
 from .score import Scorer
@@ -32,6 +32,9 @@ from .validate import check_fetch, check_session, require
 
 HISTORY_SESSIONS = 30
 """Earlier sealed sessions that trailing windows and buzz look back on: 21, and room for failed ones between them."""
+
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,8 @@ def capture(line: Line, report: Report) -> None:
         RefusedDayError: too many feeds failed; nothing was written.
     """
     settings = line.settings
-    states = line.store.read_feed_states()
-    with report.stage("fetched", "feeds answered") as stage:
+    states = _read_states(line)
+    with report.stage("fetched", "addresses answered") as stage:
         results = line.fetch(line.feeds, states)
         stage.count += sum(result.status != "failed" for result in results)
     with report.stage("parsed", "headlines") as stage:
@@ -75,6 +78,7 @@ def capture(line: Line, report: Report) -> None:
     _require(check_fetch(results, faults, settings.validate), report)
 
     now = line.clock()
+    _renew_open_evidence(line)
     first, earliest_open = _open_sessions(line, now)
     fresh, old = drop_old(headlines, first.opens_after, timedelta(hours=settings.headlines.max_age_hours))
     with report.stage("linked", "headlines with a ticker") as stage:
@@ -88,9 +92,7 @@ def capture(line: Line, report: Report) -> None:
     report.dropped += [*old, *unlinked, *stories.dropped]
     report.add_stories(stories.kept)
     with report.stage("scored", "headline-ticker pairs") as stage:
-        place_of = partial(
-            place_headline, session_of=line.sessions.session_of, earliest_open=earliest_open.session_date
-        )
+        place_of = _placer(line, earliest_open.session_date)
         evidence = score_stories(stories.kept, line.companies, place_of, line.scorer, line.progress)
         stage.count += len(evidence)
     line.store.append_headlines(evidence)
@@ -100,19 +102,19 @@ def capture(line: Line, report: Report) -> None:
 def seal(line: Line, report: Report) -> None:
     """Aggregate, validate and store every session whose cut-off has passed and that is not sealed yet, oldest first.
 
-    A session whose cut-off lies further back than feeds are believed to reach (``max_age_hours``) was missed: it is
+    A session whose window opened further back than feeds are believed to reach (``max_age_hours``) was missed: it is
     sealed with what was captured of it, and silence about a ticker means nothing.
 
     Raises:
         RefusedDayError: a required check failed for a session; neither it nor a later one was written.
     """
     now = line.clock()
+    _renew_open_evidence(line)
     _, earliest_open = _open_sessions(line, now)
     for session in line.sessions.closed(earliest_open.session_date - timedelta(days=1), now):
         evidence = line.store.read_headlines(session.session_date)
-        is_missed = now - session.cutoff_at > timedelta(hours=line.settings.headlines.max_age_hours)
-        states = {} if is_missed else line.store.read_feed_states()
-        answered = _answered_since(states, session.cutoff_at)
+        is_missed = now - session.opens_after > timedelta(hours=line.settings.headlines.max_age_hours)
+        answered = frozenset() if is_missed else _answered_since(line, session.cutoff_at)
         with report.stage("aggregated", "tickers") as stage:
             rows = _aggregate(line, session, evidence, answered, now)
             stage.count += len(rows)
@@ -144,6 +146,32 @@ def _parse(results: Sequence[FetchResult], future_tolerance_s: float) -> tuple[l
     return headlines, faults
 
 
+def _read_states(line: Line) -> dict[str, FeedState]:
+    """Return the state of the feeds; general ones are read in full again when the universe has grown.
+
+    Unchanged, such a feed may still hold headlines about the new tickers.
+    """
+    states, sealed = line.store.read_feed_states(), line.store.sealed_dates()
+    known = set(line.store.read_features(max(sealed)).ticker) if sealed else set()
+    if all(company.ticker in known for company in line.companies):
+        return states
+    general = {feed.feed_id for feed in line.feeds if feed.ticker is None}
+    return {key: replace(s, etag="", last_modified="") if key in general else s for key, s in states.items()}
+
+
+def _renew_open_evidence(line: Line) -> None:
+    """Bring what earlier captures left up to the present cut-off, calendar and model, if any of them has changed."""
+    sealed, evidence = line.store.sealed_dates(), line.store.read_open_headlines()
+    earliest_open = line.sessions.next(line.sessions.session(max(sealed))).session_date if sealed else date.min
+    renewed = renew_evidence(evidence, line.companies, _placer(line, earliest_open), line.scorer)
+    if not renewed.equals(evidence):
+        line.store.replace_open_headlines(renewed)
+
+
+def _placer(line: Line, earliest_open: date) -> Callable[[datetime], Place]:
+    return partial(place_headline, session_of=line.sessions.session_of, earliest_open=earliest_open)
+
+
 def _open_sessions(line: Line, now: datetime) -> tuple[Session, Session]:
     """Return the first session the store speaks of and the earliest one not sealed yet.
 
@@ -157,17 +185,25 @@ def _open_sessions(line: Line, now: datetime) -> tuple[Session, Session]:
     return first, line.sessions.next(line.sessions.session(max(sealed))) if sealed else first
 
 
-def _answered_since(states: Mapping[str, FeedState], moment: datetime) -> frozenset[str]:
-    """Return the feeds that answered at or after ``moment``: only then is their silence about a session known."""
-    return frozenset(key for key, state in states.items() if state.last_ok_at and state.last_ok_at >= moment)
+def _answered_since(line: Line, moment: datetime) -> frozenset[str]:
+    """Return the feeds that answered, at the address they have now, at or after ``moment``.
+
+    Only then is their silence about a session that ended at ``moment`` known.
+    """
+    states = line.store.read_feed_states()
+    known = [(feed, states[feed.feed_id]) for feed in line.feeds if feed.feed_id in states]
+    return frozenset(
+        feed.feed_id for feed, state in known if state.url == feed.url and (state.last_ok_at or NEVER) >= moment
+    )
 
 
 def _aggregate(
     line: Line, session: Session, evidence: pd.DataFrame, answered: frozenset[str], now: datetime
 ) -> pd.DataFrame:
     tickers = [company.ticker for company in line.companies]
-    window = timedelta(hours=line.settings.dedupe.window_hours)
-    earlier = line.store.recent_headlines(session.opens_after - window)
+    settings = line.settings
+    reach = timedelta(hours=settings.headlines.max_age_hours + settings.dedupe.window_hours)
+    earlier = line.store.recent_headlines(session.opens_after - reach)
     earlier = earlier[earlier.session_date < session.session_date]
     return aggregate_session(
         evidence,
@@ -178,7 +214,7 @@ def _aggregate(
         stale_stories=frozenset(earlier.story_id),
         available_at=now,
         model_revision=line.scorer.revision,
-        stale_weight=line.settings.aggregate.stale_weight,
+        stale_weight=settings.aggregate.stale_weight,
     )
 
 

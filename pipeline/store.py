@@ -77,10 +77,6 @@ class FeatureStore:
         """Return the dates of the sealed sessions."""
         return set(self.sealed()["session_date"])
 
-    def last_sealed_date(self) -> date | None:
-        """Return the latest sealed session, None in an empty store."""
-        return max(self.sealed_dates(), default=None)
-
     def captured_dates(self) -> set[date]:
         """Return the sessions that have evidence, sealed or not."""
         return set(list_dated(self.root, HEADLINE_TABLE))
@@ -111,6 +107,24 @@ class FeatureStore:
         """
         first = since.date() - timedelta(days=1)
         return self._read_sessions(HEADLINE_TABLE, sorted(day for day in self.captured_dates() if day >= first))
+
+    def read_open_headlines(self) -> pd.DataFrame:
+        """Return the evidence of every session that is not sealed."""
+        return self._read_sessions(HEADLINE_TABLE, sorted(self.captured_dates() - self.sealed_dates()))
+
+    def replace_open_headlines(self, frame: pd.DataFrame) -> None:
+        """Let ``frame`` be the evidence of all sessions that are not sealed; files it has no row of go last.
+
+        Raises:
+            StoreError: a row is of a sealed session, or a value breaks the schema; nothing was written.
+        """
+        contents = {day: encode_table(HEADLINE_TABLE, rows) for day, rows in frame.groupby("session_date")}
+        with self.lock():
+            self._refuse_sealed(contents)
+            for day, content in contents.items():
+                write_atomically(self._path(HEADLINE_TABLE, day), content)
+            for day in self.captured_dates() - self.sealed_dates() - contents.keys():
+                self._path(HEADLINE_TABLE, day).unlink()
 
     def append_headlines(self, frame: pd.DataFrame) -> int:
         """Add evidence to open sessions and return how many rows were new.

@@ -5,8 +5,8 @@ nothing. Two titles are one story only when all of this holds:
 
     similarity   token-sort ratio (rapidfuzz) of their content words >= threshold
     numbers      both name the same numbers, however written ("Q2", "second-quarter"; "5%", "5 pct"; "1,000", "1000")
-    words        one may add words but not swap any: "Ford recalls trucks" is not "Ford recalls vans". Inflections,
-                 spellings within one letter and the synonyms below count as the same word
+    words        one may add words but not swap any: "Ford recalls trucks" is not "Ford recalls vans". Regular
+                 inflections, spellings within one letter and the synonyms below count as the same word
     turns        no added word turns the meaning (not, may, before, falls, misses)
     order        at most one shared word has moved: "A sues B" is not "B sues A"
 
@@ -179,10 +179,19 @@ def _is_only_longer(left: Telling, right: Telling) -> bool:
 def _is_same_word(left: str, right: str) -> bool:
     """Return whether two words are inflections or, unless the tables know one of them, spellings of one word."""
     short, long = sorted((left, right), key=len)
-    if any(long == short + ending for ending in _INFLECTIONS):
-        return len(short) > 2
+    if len(short) > 2 and (any(long == short + ending for ending in _INFLECTIONS) or _stem(short) == _stem(long)):
+        return True
     is_name = len(short) > 4 and short[0] == long[0] and not short[0].isdigit() and _KNOWN.isdisjoint((short, long))
     return is_name and Levenshtein.distance(short, long, score_cutoff=1) <= 1
+
+
+def _stem(word: str) -> str:
+    """Return ``word`` without its inflection and the consonant that doubled before it: running, slowed -> run, slow."""
+    for ending in ("ing", "ed", "es", "s"):
+        stem = word.removesuffix(ending)
+        if stem != word and len(stem) > 2:
+            return stem[:-1] if ending in ("ing", "ed") and stem[-1] == stem[-2] and stem[-1] not in "ls" else stem
+    return word
 
 
 def _is_same_order(left: Telling, right: Telling) -> bool:

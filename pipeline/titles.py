@@ -77,13 +77,14 @@ def name_publisher(publisher: str) -> str:
 def name_filing(titles: Iterable[str]) -> str:
     """Return one title for one EDGAR filing from the titles of its entries, one per party.
 
-    "4 - DOE J (0000000001) (Reporting)" and "4 - Acme Inc. (0000000002) (Issuer)" become "4 - Acme Inc. / DOE J": the
-    company a filing is about comes first, then who filed it; three are named. "" when no title has that form.
+    "4 - DOE J (0000000001) (Reporting)" and "4 - Acme Inc. (0000000002) (Issuer)" become "Acme Inc. / DOE J files a
+    report on Form 4 with the SEC": the company a filing is about comes first, then who filed it; three are named. A
+    plain sentence, because a bare form and name would be scored by the name alone. "" when no title has that form.
     """
     matches = [match for title in titles if (match := _FILING.fullmatch(title))]
     matches.sort(key=lambda match: match["role"] in ("Reporting", "Filed by"))
     parties = list(dict.fromkeys(match["party"] for match in matches))[:3]
-    return f"{matches[0]['form']} - {' / '.join(parties)}" if matches else ""
+    return f"{' / '.join(parties)} files a report on Form {matches[0]['form']} with the SEC" if matches else ""
 
 
 def _is_publisher(text: str, found: str) -> bool:

@@ -79,7 +79,7 @@ def check_session(
             _check_variety(features),
         ]
     if not feature_fault and not headline_fault:
-        checks.append(_check_evidence(features, headlines))
+        checks += [_check_evidence(features, headlines), _check_first_seen(features, headlines)]
     return checks
 
 
@@ -199,6 +199,14 @@ def _check_evidence(features: pd.DataFrame, headlines: pd.DataFrame) -> CheckRes
     for count, name in ids.items():
         is_wrong |= known[count] != by_ticker[name].nunique().reindex(known.index, fill_value=0)
     return _result("counts match the headlines", _list_cells(known[is_wrong].reset_index(), tuple(ids)))
+
+
+def _check_first_seen(features: pd.DataFrame, headlines: pd.DataFrame) -> CheckResult:
+    """No row is available before the headlines it rests on were seen, whatever the clock did in between."""
+    available_at = features["available_at"].max()
+    wrong = headlines[headlines["fetched_at"] > available_at].drop_duplicates("headline_id")
+    found = (f"{row.headline_id} at {row.fetched_at}, sealed at {available_at}" for row in wrong.itertuples())
+    return _result("headlines were seen before the sealing", _list(found))
 
 
 def _check_variety(features: pd.DataFrame) -> CheckResult:

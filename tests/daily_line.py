@@ -72,14 +72,14 @@ def impatient_settings(store: Path) -> Settings:
     return replace(settings, store=store, fetch=fetch)
 
 
-def open_line(store: Path, feeds: Sequence[Feed], now: datetime) -> Line:
+def open_line(store: Path, feeds: Sequence[Feed], now: datetime, cutoff_offset_minutes: int = 0) -> Line:
     """Return a line over ``feeds`` whose clock stands at ``now``."""
     settings = impatient_settings(store)
     return Line(
         settings=settings,
         companies=COMPANIES,
         feeds=tuple(feeds),
-        sessions=SESSIONS,
+        sessions=Sessions("XNYS", cutoff_offset_minutes) if cutoff_offset_minutes else SESSIONS,
         store=FeatureStore(store),
         scorer=WordScorer(),
         fetch=partial(fetch_feeds, settings=settings.fetch, clock=lambda: now),

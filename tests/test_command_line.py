@@ -37,6 +37,7 @@ def test_every_verb_has_help_with_an_example_that_parses(name: str) -> None:
         (["daily", "--settings", "absent.toml"], "absent.toml: cannot be read"),
         (["daily", "--model", "absent", *NOW], "absent"),
         (["daily", "--replay", "absent"], "absent"),
+        (["daily", *NOW[:-1], "0001-01-01T00:00:00+10:00"], "expected a time"),
         (["report", "--session", "2026-13-45"], "2026-13-45"),
         (["report", "--session", "2026-11-21"], "2026-11-21"),
         (["report", "--session", "2026-11-20"], "session 2026-11-20 is not sealed"),
@@ -58,3 +59,30 @@ def test_an_unknown_ticker_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert pipeline_line.main(["daily", *NOW, *store, "--report", str(tmp_path / "report")]) == 0
     assert pipeline_line.main(["report", "--session", "2026-11-20", "--tickers", "AAPL,NOPE", *store]) == 1
     assert "--tickers NOPE: not in the universe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tickers", ["", ",", " , "])
+def test_an_empty_choice_of_tickers_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tickers: str
+) -> None:
+    store = ["--store", str(tmp_path / "store")]
+    assert pipeline_line.main(["daily", *NOW, *store, "--report", str(tmp_path / "report")]) == 0
+    assert pipeline_line.main(["report", "--session", "2026-11-20", "--tickers", tickers, *store]) == 1
+    assert "expected tickers separated by commas" in capsys.readouterr().err
+
+
+def test_a_report_folder_that_is_a_file_stops_the_day_before_it_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report").write_text("mine")
+    store = tmp_path / "store"
+    assert pipeline_line.main(["daily", *NOW, "--store", str(store), "--report", str(tmp_path / "report")]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / 'report'}: File exists\n"
+    assert not store.exists()
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "state/feeds.csv"])
+def test_a_folder_in_a_file_s_place_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    (tmp_path / name).mkdir(parents=True)
+    assert pipeline_line.main(["status", "--store", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / name}: Is a directory\n"

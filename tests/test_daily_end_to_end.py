@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +25,7 @@ CLOSE = datetime(2026, 11, 20, 21, tzinfo=UTC)
 EVENING = CLOSE + timedelta(minutes=35)
 NEXT_EVENING = EVENING + timedelta(days=3)
 NOON = CLOSE - timedelta(hours=4)
+HOUR = timedelta(hours=1)
 
 
 def own_feeds(server: FeedServer, *names: str) -> list[Feed]:
@@ -247,7 +249,7 @@ def test_a_session_nobody_observed_is_sealed_as_missed_and_the_line_goes_on(tmp_
         "11-23": "missed",
         "11-24": "missed",
         "11-25": "missed",
-        "11-27": "sealed",
+        "11-27": "missed",
         "11-30": "sealed",
     }
     assert dict(store.read_features(MONDAY).set_index("ticker").status) == {
@@ -257,3 +259,69 @@ def test_a_session_nobody_observed_is_sealed_as_missed_and_the_line_goes_on(tmp_
         "NVDA": "fetch_failed",
     }
     assert store.verify() == []
+
+
+@pytest.mark.parametrize(("before", "after"), [(60, 0), (0, 60), (-60, 0), (0, -60)])
+def test_a_changed_cutoff_moves_what_is_open_and_leaves_what_is_sealed(tmp_path: Path, before: int, after: int) -> None:
+    edge, thursday = CLOSE + timedelta(minutes=30), CLOSE - timedelta(days=1)
+    with FeedServer() as server:
+        feeds = own_feeds(server, "wire")
+        for feed in feeds:
+            server.add(f"/{feed.feed_id.replace(':', '/')}", Answer(body=feed_document()))
+        server.add("/wire/AAPL", Answer(body=feed_document(("Apple beats estimates", thursday - HOUR * 3))))
+        run_daily(open_line(tmp_path, feeds, thursday + HOUR * 2, before), new_report())
+        sealed = files_of(tmp_path)
+        server.add("/wire/AAPL", Answer(body=feed_document(("Apple misses estimates", NOON))))
+        server.add("/wire/NVDA", Answer(body=feed_document(("Nvidia beats estimates", edge))))
+        capture(open_line(tmp_path, feeds, edge + timedelta(minutes=1), before), new_report())
+        server.add("/wire/BRK.B", Answer(body=feed_document(("Berkshire Hathaway misses", NOON + timedelta(days=3)))))
+        run_daily(open_line(tmp_path, feeds, NEXT_EVENING + HOUR, after), new_report())
+    store = FeatureStore(tmp_path)
+    assert store.sealed_dates() == {thursday.date(), FRIDAY, MONDAY}
+    assert store.verify() == []
+    assert all(files_of(tmp_path)[path] == sealed[path] for path in sealed if path.startswith("features/"))
+    day = FRIDAY if after == 60 else MONDAY
+    assert store.read_features(day).set_index("ticker").status["NVDA"] == "news"
+
+
+def test_a_sealed_session_rests_on_one_model(tmp_path: Path) -> None:
+    with FeedServer() as server:
+        feeds = serve_day(server)
+        capture(open_line(tmp_path, feeds, EVENING), new_report())
+        line = open_line(tmp_path, feeds, EVENING)
+        line.scorer.revision = "f" * 40  # type: ignore[misc]
+        seal(line, new_report())
+    store = FeatureStore(tmp_path)
+    assert set(store.read_headlines(FRIDAY).model_revision) == {"f" * 40}
+    assert set(store.read_features(FRIDAY).model_revision) == {"f" * 40}
+
+
+def test_a_clock_that_went_back_seals_nothing(tmp_path: Path) -> None:
+    with FeedServer() as server:
+        feeds = serve_day(server)
+        capture(open_line(tmp_path, feeds, EVENING + HOUR), new_report())
+        with pytest.raises(RefusedDayError, match="headlines were seen before the sealing"):
+            seal(open_line(tmp_path, feeds, EVENING), new_report())
+    assert FeatureStore(tmp_path).sealed_dates() == set()
+
+
+def test_an_answer_from_another_address_proves_no_silence(tmp_path: Path) -> None:
+    with FeedServer() as server:
+        feeds = serve_day(server)
+        capture(open_line(tmp_path, feeds, EVENING), new_report())
+        moved = [replace(f, url=f.url + "?v=2") if f.feed_id == "wire:BRK.B" else f for f in feeds]
+        seal(open_line(tmp_path, moved, EVENING), new_report())
+    assert FeatureStore(tmp_path).read_features(FRIDAY).set_index("ticker").loc["BRK.B"].status == "fetch_failed"
+
+
+def test_an_unchanged_general_feed_is_read_again_for_a_new_ticker(tmp_path: Path) -> None:
+    with FeedServer() as server:
+        feeds = [*own_feeds(server, "wire"), Feed("all", "Everything", server.url("/all"))]
+        for feed in feeds[:-1]:
+            server.add(f"/{feed.feed_id.replace(':', '/')}", Answer(body=feed_document()))
+        news = [(f"{name} beats estimates", CLOSE + HOUR * 2) for name in ("Apple", "Nvidia")]
+        server.add("/all", Answer(body=feed_document(("Apple misses estimates", NOON), *news), etag='"1"'))
+        small = replace(open_line(tmp_path, feeds, CLOSE + HOUR * 3), companies=COMPANIES[:1])
+        run_daily(small, new_report())
+        run_daily(open_line(tmp_path, feeds, NEXT_EVENING), new_report())
+    assert dict(FeatureStore(tmp_path).read_features(MONDAY).set_index("ticker").status)["NVDA"] == "news"

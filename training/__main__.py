@@ -22,6 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(f"error: {error.name} is not installed; pip install -r training/requirements.txt", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nerror: interrupted; nothing was published", file=sys.stderr)
         return INTERRUPTED

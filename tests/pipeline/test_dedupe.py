@@ -72,12 +72,24 @@ def test_same_url_keeps_the_earliest_even_over_a_third_headline() -> None:
     items = [
         linked("c", "Third title", hours=2, url="u2"),
         linked("b", "Another title", hours=1, url="u1"),
-        linked("b", "Another title", hours=1, url="u2"),
-        linked("a", DEAL, url="u1"),
+        linked("b", "Third title", hours=1, url="u2"),
+        linked("a", "Another title", url="u1"),
     ]
     result = run(items)
     assert stories_of(result) == {"a": "a"}
     assert drops_of(result) == [("b", "same_url", "a"), ("b", "same_url", "a"), ("c", "same_url", "a")]
+
+
+def test_items_that_only_share_a_link_are_not_the_same() -> None:
+    known = remembered(linked("k", "Acme names a new chief", url="quote/ACM"))
+    items = [
+        linked("a", DEAL, url="quote/ACM"),
+        linked("b", "Acme recalls heaters", url="quote/ACM"),
+        linked("c", "Globex misses estimates", "GLO", url="quote/ACM"),
+    ]
+    result = run(items, [known])
+    assert stories_of(result) == {"a": "a", "b": "b", "c": "c"}
+    assert result.dropped == ()
 
 
 def test_headlines_without_a_url_are_not_the_same() -> None:
@@ -94,7 +106,8 @@ def test_a_known_headline_is_dropped(again: LinkedHeadline) -> None:
 
 def test_a_copy_that_is_known_makes_its_whole_group_known() -> None:
     known = remembered(linked("k", "Acme and Globex: the deal", url="u2"))
-    result = run([linked("a", DEAL, url="u1"), linked("a", DEAL, hours=1, url="u2")], [known])
+    copy = linked("a", "Acme and Globex: the deal", hours=1, url="u2")
+    result = run([linked("a", DEAL, url="u1"), copy], [known])
     assert drops_of(result) == [("a", "already_known", "k"), ("a", "same_id", "a")]
 
 

@@ -51,7 +51,6 @@ def read_tree(root: Path) -> dict[str, bytes]:
 
 def test_an_absent_store_is_empty_and_reading_makes_nothing(store: FeatureStore) -> None:
     assert store.sealed_dates() == store.captured_dates() == set()
-    assert store.last_sealed_date() is None
     assert store.read_feed_states() == {}
     pd.testing.assert_frame_equal(store.history(DAY, 21), made_rows().iloc[:0])
     pd.testing.assert_frame_equal(store.read_headlines(DAY), no_evidence())
@@ -62,7 +61,6 @@ def test_an_absent_store_is_empty_and_reading_makes_nothing(store: FeatureStore)
 def test_what_was_sealed_is_read_back(store: FeatureStore) -> None:
     capture_and_seal(store, DAY, NEXT_DAY)
     assert store.sealed_dates() == {DAY, NEXT_DAY}
-    assert store.last_sealed_date() == NEXT_DAY
     assert store.features_path(DAY) == store.root / FEATURES
     pd.testing.assert_frame_equal(store.read_features(DAY), made_rows())
     pd.testing.assert_frame_equal(

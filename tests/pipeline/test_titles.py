@@ -66,20 +66,20 @@ def test_only_a_signature_is_split_off(title: str, publisher: str, is_google: bo
 @pytest.mark.parametrize(
     ("titles", "expected"),
     [
-        (["8-K - ACME CORP (0000000002) (Filer)"], "8-K - ACME CORP"),
+        (["8-K - ACME CORP (0000000002) (Filer)"], "ACME CORP files a report on Form 8-K with the SEC"),
         (
             ["4 - DOE J (0000000001) (Reporting)", "4 - Acme (DE), Inc. (0000000002) (Issuer)"],
-            "4 - Acme (DE), Inc. / DOE J",
+            "Acme (DE), Inc. / DOE J files a report on Form 4 with the SEC",
         ),
         (
             ["SC TO-T - BUYER INC (0000000001) (Filed by)", "SC TO-T - TARGET CORP (0000000002) (Subject)"],
-            "SC TO-T - TARGET CORP / BUYER INC",
+            "TARGET CORP / BUYER INC files a report on Form SC TO-T with the SEC",
         ),
         (
             [f"4 - PARTY {letter} (000000000{letter}) (Reporting)" for letter in "12345"],
-            "4 - PARTY 1 / PARTY 2 / PARTY 3",
+            "PARTY 1 / PARTY 2 / PARTY 3 files a report on Form 4 with the SEC",
         ),
-        (["8-K - ACME (0000000002) (Filer)"] * 2, "8-K - ACME"),
+        (["8-K - ACME (0000000002) (Filer)"] * 2, "ACME files a report on Form 8-K with the SEC"),
         (["Something else"], ""),
         ([], ""),
     ],
