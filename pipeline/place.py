@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -18,12 +18,13 @@ class Place:
 
 
 def drop_old(
-    headlines: Iterable[Headline], opens_after: datetime, max_age: timedelta
+    headlines: Iterable[Headline], opens_after: datetime, max_age: timedelta, long_known: Set[str]
 ) -> tuple[list[Headline], list[Dropped]]:
     """Return the headlines that are news, and the others with the reason.
 
-    Dropped are headlines older than ``max_age`` when fetched (too_old) and headlines published before the window of
-    the store's first session opened (before_first_session).
+    Dropped are headlines older than ``max_age`` when fetched (too_old), headlines published before the window of the
+    store's first session opened (before_first_session), and headlines captured so long ago that they cannot be news
+    (already_known; ``long_known`` holds their ids): items without a date, or with one that is always today's.
     """
     fresh: list[Headline] = []
     dropped: list[Dropped] = []
@@ -32,6 +33,8 @@ def drop_old(
             dropped.append(Dropped(headline, "too_old"))
         elif headline.published_at <= opens_after:
             dropped.append(Dropped(headline, "before_first_session"))
+        elif headline.headline_id in long_known:
+            dropped.append(Dropped(headline, "already_known", headline.headline_id))
         else:
             fresh.append(headline)
     return fresh, dropped

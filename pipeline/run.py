@@ -34,6 +34,9 @@ HISTORY_SESSIONS = 30
 """Earlier sealed sessions that trailing windows and buzz look back on: 21, and room for failed ones between them."""
 
 
+LONG_MEMORY = timedelta(days=90)
+"""How long a headline is known by its id, should its feed go on showing it without a date or with today's."""
+
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -80,13 +83,14 @@ def capture(line: Line, report: Report) -> None:
     now = line.clock()
     _renew_open_evidence(line)
     first, earliest_open = _open_sessions(line, now)
-    fresh, old = drop_old(headlines, first.opens_after, timedelta(hours=settings.headlines.max_age_hours))
+    window, max_age = (timedelta(hours=h) for h in (settings.dedupe.window_hours, settings.headlines.max_age_hours))
+    remembered = line.store.recent_headlines(now - max_age - window)
+    long_known = line.store.captured_ids((now - LONG_MEMORY).date(), now.date()) - set(remembered.headline_id)
+    fresh, old = drop_old(headlines, first.opens_after, max_age, long_known)
     with report.stage("linked", "headlines with a ticker") as stage:
         linked, unlinked = link_headlines(fresh, line.companies, settings.link.min_relevance)
         stage.count += len(linked)
     with report.stage("deduplicated", "new headlines") as stage:
-        window = timedelta(hours=settings.dedupe.window_hours)
-        remembered = line.store.recent_headlines(now - timedelta(hours=settings.headlines.max_age_hours) - window)
         stories = deduplicate(linked, list_known(remembered), settings.dedupe.threshold, window)
         stage.count += len(stories.kept)
     report.dropped += [*old, *unlinked, *stories.dropped]

@@ -6,6 +6,7 @@ says so. What is half done when a run is killed is therefore not data, and the n
 
 from __future__ import annotations
 
+import csv
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -107,6 +108,16 @@ class FeatureStore:
         """
         first = since.date() - timedelta(days=1)
         return self._read_sessions(HEADLINE_TABLE, sorted(day for day in self.captured_dates() if day >= first))
+
+    def captured_ids(self, first: date, end: date) -> set[str]:
+        """Return the headline_id of every headline in the evidence of sessions from ``first`` to before ``end``."""
+        ids = HEADLINE_TABLE.names.index("headline_id")
+        found: set[str] = set()
+        for day in self.captured_dates():
+            if first <= day < end:
+                with self._path(HEADLINE_TABLE, day).open(encoding="utf-8", newline="") as file:
+                    found |= {row[ids] for row in list(csv.reader(file))[1:]}
+        return found
 
     def read_open_headlines(self) -> pd.DataFrame:
         """Return the evidence of every session that is not sealed."""

@@ -16,7 +16,7 @@ from pipeline.records import Feed
 from pipeline.run import capture, run_daily, seal
 from pipeline.store import FeatureStore
 
-from .daily_line import COMPANIES, feed_document, new_report, open_line
+from .daily_line import COMPANIES, SESSIONS, feed_document, new_report, open_line
 from .feed_server import Answer, FeedServer
 
 FRIDAY = date(2026, 11, 20)
@@ -325,3 +325,23 @@ def test_an_unchanged_general_feed_is_read_again_for_a_new_ticker(tmp_path: Path
         run_daily(small, new_report())
         run_daily(open_line(tmp_path, feeds, NEXT_EVENING), new_report())
     assert dict(FeatureStore(tmp_path).read_features(MONDAY).set_index("ticker").status)["NVDA"] == "news"
+
+
+def test_an_item_without_a_date_is_news_once_however_long_its_feed_shows_it(tmp_path: Path) -> None:
+    undated = b"<rss version='2.0'><channel><item><title>Nvidia beats estimates</title></item></channel></rss>"
+    close, counts = CLOSE, []
+    with FeedServer() as server:
+        feeds = own_feeds(server, "wire")
+        for feed in feeds:
+            server.add(f"/{feed.feed_id.replace(':', '/')}", Answer(body=feed_document()))
+        server.add("/wire/NVDA", Answer(body=undated))
+        capture(open_line(tmp_path, feeds, close - HOUR), new_report())
+        for day in range(12):
+            news = (f"Apple beats estimates, day {day}", close - HOUR)
+            server.add("/wire/AAPL", Answer(body=feed_document(news)))
+            run_daily(open_line(tmp_path, feeds, close + HOUR), new_report())
+            session = SESSIONS.session_of(close)
+            rows = FeatureStore(tmp_path).read_features(session.session_date).set_index("ticker")
+            counts.append(int(rows.headline_count["NVDA"]))
+            close = SESSIONS.next(session).close_at
+    assert counts == [1] + [0] * 11

@@ -40,13 +40,15 @@ def test_old_news_is_dropped_with_its_reason() -> None:
     headlines = [
         headline("fresh", opens_after + timedelta(seconds=1), now),
         headline("edge", opens_after, now),
+        headline("seen weeks ago", now, now),
         headline("old", now - timedelta(days=3, seconds=1), now),
         headline("oldest accepted age", now - timedelta(days=3), now),
     ]
-    fresh, dropped = drop_old(headlines, opens_after, timedelta(days=3))
+    fresh, dropped = drop_old(headlines, opens_after, timedelta(days=3), {"seen weeks ago"})
     assert [item.title for item in fresh] == ["fresh"]
     assert {item.headline.title: item.reason for item in dropped} == {
         "edge": "before_first_session",
+        "seen weeks ago": "already_known",
         "old": "too_old",
         "oldest accepted age": "before_first_session",
     }
