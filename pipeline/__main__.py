@@ -22,10 +22,11 @@ from .config import HOME, Settings, load_companies, load_feed_templates, load_se
 from .errors import ConfigError, PipelineError, StoreError
 from .feeds import list_feeds
 from .fetch import fetch_feeds
+from .line import Line
 from .model_folder import check_golden, read_model_folder
 from .replay import replay_feeds
 from .report import Report, describe_session, session_text, to_text, write_report
-from .run import Line, capture, run_daily, seal
+from .run import capture, run_daily, seal
 from .score import OnnxScorer
 from .sessions import Sessions
 from .store import FeatureStore

@@ -6,55 +6,30 @@ session whose cut-off has passed. Every stage is a module of its own; this one o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
-from functools import partial
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import pandas as pd
 
 from .aggregate import aggregate_session
-from .config import Settings
 from .dedupe import deduplicate
 from .errors import FeedError
-from .evidence import list_known, renew_evidence, score_stories
+from .evidence import list_known, score_stories
 from .feeds import unheard_tickers
 from .fetch import next_states
+from .line import Line, answered_since, open_sessions, place_by, read_states, renew_open_evidence
 from .link import link_headlines
 from .parse import parse_feed
-from .place import Place, drop_old, place_headline
-from .records import CheckResult, Company, Feed, FeedState, FetchResult, Headline, Session
+from .place import drop_old
+from .records import CheckResult, FetchResult, Headline, Session
 from .report import Report, describe_session
-from .score import Scorer
-from .sessions import Sessions
-from .store import FeatureStore
 from .validate import check_fetch, check_session, require
 
 HISTORY_SESSIONS = 30
 """Earlier sealed sessions that trailing windows and buzz look back on: 21, and room for failed ones between them."""
 
-
 LONG_MEMORY = timedelta(days=90)
 """How long a headline is known by its id, should its feed go on showing it without a date or with today's."""
-
-NEVER = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Line:
-    """Everything a run works with, opened once by the caller. ``clock`` returns the current time in UTC."""
-
-    settings: Settings
-    companies: tuple[Company, ...]
-    feeds: tuple[Feed, ...]
-    sessions: Sessions
-    store: FeatureStore
-    scorer: Scorer
-    fetch: Callable[[Sequence[Feed], Mapping[str, FeedState]], list[FetchResult]]
-    clock: Callable[[], datetime]
-    code_revision: str
-    cpu: str
-    progress: bool = False
 
 
 def run_daily(line: Line, report: Report) -> None:
@@ -70,7 +45,7 @@ def capture(line: Line, report: Report) -> None:
         RefusedDayError: too many feeds failed; nothing was written.
     """
     settings = line.settings
-    states = _read_states(line)
+    states = read_states(line)
     with report.stage("fetched", "addresses answered") as stage:
         results = line.fetch(line.feeds, states)
         stage.count += sum(result.status != "failed" for result in results)
@@ -81,8 +56,8 @@ def capture(line: Line, report: Report) -> None:
     _require(check_fetch(results, faults, settings.validate), report)
 
     now = line.clock()
-    _renew_open_evidence(line)
-    first, earliest_open = _open_sessions(line, now)
+    renew_open_evidence(line)
+    first, earliest_open = open_sessions(line, now)
     window, max_age = (timedelta(hours=h) for h in (settings.dedupe.window_hours, settings.headlines.max_age_hours))
     remembered = line.store.recent_headlines(now - max_age - window)
     long_known = line.store.captured_ids((now - LONG_MEMORY).date(), now.date()) - set(remembered.headline_id)
@@ -96,7 +71,7 @@ def capture(line: Line, report: Report) -> None:
     report.dropped += [*old, *unlinked, *stories.dropped]
     report.add_stories(stories.kept)
     with report.stage("scored", "headline-ticker pairs") as stage:
-        place_of = _placer(line, earliest_open.session_date)
+        place_of = place_by(line, earliest_open.session_date)
         evidence = score_stories(stories.kept, line.companies, place_of, line.scorer, line.progress)
         stage.count += len(evidence)
     line.store.append_headlines(evidence)
@@ -113,12 +88,12 @@ def seal(line: Line, report: Report) -> None:
         RefusedDayError: a required check failed for a session; neither it nor a later one was written.
     """
     now = line.clock()
-    _renew_open_evidence(line)
-    _, earliest_open = _open_sessions(line, now)
+    renew_open_evidence(line)
+    _, earliest_open = open_sessions(line, now)
     for session in line.sessions.closed(earliest_open.session_date - timedelta(days=1), now):
         evidence = line.store.read_headlines(session.session_date)
         is_missed = now - session.opens_after > timedelta(hours=line.settings.headlines.max_age_hours)
-        answered = frozenset() if is_missed else _answered_since(line, session.cutoff_at)
+        answered = frozenset() if is_missed else answered_since(line, session.cutoff_at)
         with report.stage("aggregated", "tickers") as stage:
             rows = _aggregate(line, session, evidence, answered, now)
             stage.count += len(rows)
@@ -148,57 +123,6 @@ def _parse(results: Sequence[FetchResult], future_tolerance_s: float) -> tuple[l
             except FeedError as error:
                 faults[result.feed.feed_id] = str(error)
     return headlines, faults
-
-
-def _read_states(line: Line) -> dict[str, FeedState]:
-    """Return the state of the feeds; general ones are read in full again when the universe has grown.
-
-    Unchanged, such a feed may still hold headlines about the new tickers.
-    """
-    states, sealed = line.store.read_feed_states(), line.store.sealed_dates()
-    known = set(line.store.read_features(max(sealed)).ticker) if sealed else set()
-    if all(company.ticker in known for company in line.companies):
-        return states
-    general = {feed.feed_id for feed in line.feeds if feed.ticker is None}
-    return {key: replace(s, etag="", last_modified="") if key in general else s for key, s in states.items()}
-
-
-def _renew_open_evidence(line: Line) -> None:
-    """Bring what earlier captures left up to the present cut-off, calendar and model, if any of them has changed."""
-    sealed, evidence = line.store.sealed_dates(), line.store.read_open_headlines()
-    earliest_open = line.sessions.next(line.sessions.session(max(sealed))).session_date if sealed else date.min
-    renewed = renew_evidence(evidence, line.companies, _placer(line, earliest_open), line.scorer)
-    if not renewed.equals(evidence):
-        line.store.replace_open_headlines(renewed)
-
-
-def _placer(line: Line, earliest_open: date) -> Callable[[datetime], Place]:
-    return partial(place_headline, session_of=line.sessions.session_of, earliest_open=earliest_open)
-
-
-def _open_sessions(line: Line, now: datetime) -> tuple[Session, Session]:
-    """Return the first session the store speaks of and the earliest one not sealed yet.
-
-    An empty store begins with the latest session that has closed: what the feeds still hold of it is news today.
-    """
-    sealed, captured = line.store.sealed_dates(), line.store.captured_dates()
-    if not sealed | captured:
-        latest = line.sessions.latest_closed(now)
-        return latest, latest
-    first = line.sessions.session(min(sealed | captured))
-    return first, line.sessions.next(line.sessions.session(max(sealed))) if sealed else first
-
-
-def _answered_since(line: Line, moment: datetime) -> frozenset[str]:
-    """Return the feeds that answered, at the address they have now, at or after ``moment``.
-
-    Only then is their silence about a session that ended at ``moment`` known.
-    """
-    states = line.store.read_feed_states()
-    known = [(feed, states[feed.feed_id]) for feed in line.feeds if feed.feed_id in states]
-    return frozenset(
-        feed.feed_id for feed, state in known if state.url == feed.url and (state.last_ok_at or NEVER) >= moment
-    )
 
 
 def _aggregate(

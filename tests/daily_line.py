@@ -14,9 +14,9 @@ import numpy as np
 
 from pipeline.config import Settings, load_settings
 from pipeline.fetch import fetch_feeds
+from pipeline.line import Line
 from pipeline.records import Company, Feed
 from pipeline.report import Report
-from pipeline.run import Line
 from pipeline.sessions import Sessions
 from pipeline.store import FeatureStore
 
