@@ -65,7 +65,7 @@ def run_line(action: Callable[[Line, Report], None], args: argparse.Namespace) -
         try:
             with line.store.lock():
                 action(line, report)
-        except PipelineError as error:
+        except (PipelineError, OSError) as error:
             report.failure = str(error)
             raise
         finally:

@@ -467,3 +467,14 @@ def test_awkward_text_is_no_trouble_to_frictionless(store: FeatureStore) -> None
     assert store.read_headlines(DAY)["title"].tolist() == titles
     report = Package(str(store.root / "datapackage.json")).validate()
     assert report.valid, report.flatten(["message"])
+
+
+def test_ids_are_known_from_the_form_of_old_evidence_and_damage_is_named(store: FeatureStore) -> None:
+    store.append_headlines(made_evidence())
+    ids = set(made_evidence()["headline_id"])
+    assert store.captured_ids(DAY, NEXT_DAY) == ids
+    assert store.captured_ids(NEXT_DAY, NEXT_DAY + timedelta(days=9)) == set()
+    path = store.root / HEADLINES
+    path.write_bytes(path.read_bytes() + b"garbage\n")
+    with pytest.raises(StoreError, match=f"{DAY}.csv: line"):
+        store.captured_ids(DAY, NEXT_DAY)
