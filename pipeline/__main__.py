@@ -124,7 +124,8 @@ def run_export(args: argparse.Namespace) -> int:
     """Turn a trained adapter into the int8 model folder that is scored; refused when it strays from the original."""
     from .export import export_model
 
-    report = export_model(args.adapter, args.revision, args.output, args.parity_set)
+    adapter, revision = _adapter(args)
+    report = export_model(adapter, revision, args.output, args.parity_set)
     parity = report.parity
     print(f"{report.folder}: {report.byte_count / 1e6:.1f} MB, revision {report.revision}")
     print(
@@ -160,8 +161,11 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--tickers", help="only these, separated by commas")
     example = "python -m pipeline export-model runs/default-seed42 --output my_model"
     verb = _add_verb(verbs, "export-model", run_export.__doc__, example, run_export)
-    verb.add_argument("adapter", help="a run folder, or a Hub repository such as owner/name")
+    verb.add_argument(
+        "adapter", nargs="?", help="a run folder, or a Hub repository OWNER/NAME (default: the settings')"
+    )
     verb.add_argument("--revision", help="the 40-hex commit of a Hub repository")
+    verb.add_argument("--settings", type=Path, default=HOME / "settings.toml", help="settings file")
     verb.add_argument(
         "--output",
         type=Path,
@@ -197,6 +201,20 @@ def _settings(args: argparse.Namespace) -> Settings:
     return replace(settings, store=args.store or settings.store, tickers=args.universe or settings.tickers)
 
 
+def _adapter(args: argparse.Namespace) -> tuple[str, str | None]:
+    """Return the adapter and revision to export: the command line's, else the settings'."""
+    if args.adapter is not None:
+        return args.adapter, args.revision
+    if args.revision is not None:
+        raise ConfigError("--revision needs the Hub repository it belongs to: export-model OWNER/NAME --revision HEX")
+    adapter = load_settings(args.settings).adapter
+    if not adapter.repository:
+        raise ConfigError(
+            f"{args.settings}: adapter.repository is empty: name an adapter, or have `python -m training promote` do it"
+        )
+    return adapter.repository, adapter.revision
+
+
 def _sessions(settings: Settings) -> Sessions:
     return Sessions(settings.sessions.calendar, settings.sessions.cutoff_offset_minutes)
 
@@ -207,6 +225,11 @@ def _open_line(args: argparse.Namespace, stack: ExitStack) -> Line:
     settings = _settings(args)
     companies = load_companies(settings.tickers)
     folder = read_model_folder(args.model or settings.score.model)
+    if args.model is None and settings.adapter.revision not in ("", folder.revision):
+        raise ConfigError(
+            f"{args.settings}: [adapter] pins {settings.adapter.revision}, but the model {folder.path} is of "
+            f"{folder.revision}; export the pinned one: python -m pipeline export-model"
+        )
     scorer = OnnxScorer(folder.path, settings.score.threads, settings.score.batch_tokens)
     check_golden(scorer, folder, GOLDEN_TOLERANCE)
     root = settings.store

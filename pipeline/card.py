@@ -1,30 +1,40 @@
 """A folder's metrics and provenance -> its README.md, with the metadata the Hub reads. The prose is model_card.md.
 
-The card never says more than the folder: every figure is read from metrics.json, every origin from provenance.json.
+The card never says more than the folder: every figure is read from metrics.json, every origin from provenance.json,
+the licence follows from recipe.toml. training/card.py fills the card of an adapter from the same parts.
 """
 
 from __future__ import annotations
 
-import json
+import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCardData
+
+from .errors import ModelError
+from .licence import Licence, derive_licence
 from .model_folder import METRICS, PROVENANCE, read_json, write_json, write_provenance
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 CARD = "README.md"
+RECIPE = "recipe.toml"
 DATASETS = {
     "phrasebank": ("Financial PhraseBank", "takala/financial_phrasebank"),
     "twitter": ("Twitter Financial News Sentiment", "zeroshot/twitter-financial-news-sentiment"),
     "fiqa": ("FiQA 2018 task 1", "TheFinAI/fiqa-sentiment-classification"),
     "sentfin": ("SEntFiN 1.0", "sentfin"),
     "overall": ("all of the above", "all"),
+    "mix": ("PhraseBank 60 %, Twitter 15 %, FiQA 25 %", "mix"),
 }
-"""Source name in metrics.json -> name and id of the data set."""
+"""Source name in metrics.json -> name and id of the data set; the mix is training.evaluate's."""
+BASELINES = {"majority": "majority", "vader": "VADER", "zero_shot": "base, zero-shot"}
 SHIPPED, TRAINED = "int8_test", "test"
 """Keys of metrics.json: measures of the int8 model itself, and of the torch model it was exported from."""
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def seal_folder(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -44,52 +54,106 @@ def add_metrics(folder: Path, name: str, figures: Mapping[str, Any]) -> None:
 
 
 def render_card(folder: Path) -> None:
-    """Fill model_card.md from metrics.json and provenance.json and write it as the folder's README.md."""
+    """Fill model_card.md from metrics.json, provenance.json and recipe.toml and write it as the folder's README.md."""
     metrics, provenance = read_json(folder / METRICS), read_json(folder / PROVENANCE)
     measured = metrics.get(SHIPPED) or metrics.get(TRAINED) or {}
+    licence = read_licence(folder, provenance)
+    metadata = describe_card(provenance.get("name", folder.name), provenance, measured.get("model", {}), licence)
+    metadata["library_name"], metadata["tags"] = "onnx", ["finance", "sentiment", "onnx", "int8", "lora"]
     filled = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        model_index=json.dumps(list_results(provenance.get("name", folder.name), measured.get("model", {}))),
-        results="\n".join(format_rows(measured)) or "| not measured | | | | | |",
+        metadata=metadata.to_yaml(),
+        results=format_results(measured),
         measured="this int8 model" if SHIPPED in metrics else "the float32 model it was exported from",
         export=format_export(metrics.get("export", {})),
+        contamination=format_contamination(provenance),
+        licence=licence.statement,
         origin="\n".join(format_origin(provenance)),
         base=provenance["base"]["id"].removeprefix("package:"),
     )
     (folder / CARD).write_text(filled, encoding="utf-8")
 
 
-def list_results(name: str, measures: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the card's model-index: accuracy and macro-F1 per test source, as the Hub's leaderboard reads them."""
-    results = []
-    for source, values in measures.items():
-        title, dataset = DATASETS.get(source, (source, source))
-        figures = [("accuracy", "accuracy", values["accuracy"]), ("f1", "macro F1", values["macro_f1"])]
-        results.append(
-            {
-                "task": {"type": "text-classification", "name": "financial headline sentiment"},
-                "dataset": {"type": dataset, "name": title, "split": "test"},
-                "metrics": [{"type": kind, "name": what, "value": round(value, 4)} for kind, what, value in figures],
-            }
+def describe_card(
+    name: str, provenance: Mapping[str, Any], measures: Mapping[str, Mapping[str, Any]], licence: Licence
+) -> ModelCardData:
+    """Return the metadata at the head of a card: language, licence, task, and the measures as a model-index."""
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            task_name="financial headline sentiment",
+            dataset_split="test",
+            metric_type=kind,
+            metric_name=what,
+            metric_value=round(values[key], 4),
+            **_describe_dataset(source, provenance.get("data", {}).get(source, {})),
         )
-    return [{"name": name, "results": results}]
+        for source, values in measures.items()
+        for kind, what, key in (("accuracy", "accuracy", "accuracy"), ("f1", "macro F1", "macro_f1"))
+    ]
+    unnamed: dict[str, Any] = {"license_name": "not-stated"} if licence.tag == "other" else {}
+    return ModelCardData(
+        language="en",
+        license=licence.tag,
+        **unnamed,
+        pipeline_tag="text-classification",
+        model_name=name,
+        eval_results=results or None,
+    )
 
 
-def format_rows(measured: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one table row per test source: the model with its 95 % intervals, and every baseline beside it."""
-    baselines = measured.get("baselines", {})
-    for source, values in measured.get("model", {}).items():
+def read_licence(folder: Path, provenance: Mapping[str, Any]) -> Licence:
+    """Return the licence that follows from the folder's recipe.toml and its base.
+
+    Raises:
+        ModelError: recipe.toml is there but cannot be read.
+    """
+    path = folder / RECIPE
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: not a TOML file: {error}") from error
+    return derive_licence(recipe, provenance["base"]["id"])
+
+
+def format_results(measured: Mapping[str, Any]) -> str:
+    """Return the table of measures: a row per test source, the model with its 95 % intervals, baselines beside it."""
+    if not measured.get("model"):
+        return "Not measured."
+    held = measured.get("baselines", {})
+    names = [name for name in BASELINES if name in held]
+    columns = ["test set", "rows", "accuracy", "macro-F1", *(BASELINES[name] for name in names)]
+    lines = [columns, ["---"] * len(columns)]
+    for source, values in measured["model"].items():
         title = DATASETS.get(source, (source, ""))[0]
-        own = (f"{values[key]:.3f}{_interval(values.get(f'{key}_interval'))}" for key in ("accuracy", "macro_f1"))
-        others = (_both(baselines.get(name, {}).get(source)) for name in ("majority", "vader"))
-        yield f"| {' | '.join((title, str(values.get('row_count', '')), *own, *others))} |"
+        own = [f"{values[key]:.3f}{_interval(values.get(f'{key}_interval'))}" for key in ("accuracy", "macro_f1")]
+        others = [_both(held[name].get(source)) for name in names]
+        lines.append([title, str(values.get("row_count", "")), *own, *others])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _interval(bounds: Sequence[float] | None) -> str:
-    return f" ({bounds[0]:.3f}-{bounds[1]:.3f})" if bounds else ""
+def format_contamination(provenance: Mapping[str, Any]) -> str:
+    """Return what is known of test rows the base was trained on before. To know of none is not to know there are none.
+
+    ``contamination`` of ``provenance`` is a list of source, test_row_count, known_share (0..1, None where nobody stated
+    it), is_exact, evidence and statement; a folder without it was never examined.
+    """
+    found = provenance.get("contamination")
+    if found is None:
+        return "Whether the base was trained on test rows before was not examined."
+    if not found:
+        return "Nothing is known of the base having been trained on any test row, which does not say that it was not."
+    return "\n".join(_describe_contamination(one) for one in found)
 
 
-def _both(values: Mapping[str, float] | None) -> str:
-    return f"{values['accuracy']:.3f} / {values['macro_f1']:.3f}" if values else ""
+def _describe_contamination(one: Mapping[str, Any]) -> str:
+    title = DATASETS.get(one["source"], (one["source"], ""))[0]
+    share, rows = one["known_share"], f"the {one['test_row_count']} test rows concerned"
+    if share is None:
+        amount = f"the base has seen a share nobody has stated of {rows}"
+    else:
+        amount = f"the base has seen {'' if one['is_exact'] else 'about '}{share:.0%} of {rows}"
+    statement = one["statement"][:1].upper() + one["statement"][1:]
+    return f"- {title}: {amount}. {statement}. Evidence: {one['evidence']}."
 
 
 def format_export(export: Mapping[str, Any]) -> str:
@@ -112,3 +176,23 @@ def format_origin(provenance: Mapping[str, Any]) -> Iterator[str]:
     yield f"- recipe: {provenance.get('recipe', 'unknown')} (recipe.toml), seed {provenance.get('seed', 'unknown')}"
     libraries = provenance.get("export", {}).get("libraries", {})
     yield "- exported with " + ", ".join(f"{name} {version}" for name, version in libraries.items())
+
+
+def _describe_dataset(source: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data set as the model-index names it; a revision only for one that was read from the Hub."""
+    title, known = DATASETS.get(source, (source, source))
+    origin, revision = str(data.get("origin") or ""), data.get("revision") or None
+    is_hub = bool(revision and _HUB_ID.fullmatch(origin))
+    return {
+        "dataset_name": title,
+        "dataset_type": origin if is_hub else known,
+        "dataset_revision": revision if is_hub else None,
+    }
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return f" ({bounds[0]:.3f}-{bounds[1]:.3f})" if bounds else ""
+
+
+def _both(values: Mapping[str, float] | None) -> str:
+    return f"{values['accuracy']:.3f} / {values['macro_f1']:.3f}" if values else ""

@@ -92,6 +92,14 @@ class ValidateSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterSettings:
+    """What export-model exports when it is given no other: a Hub repository at a 40-hex commit, or both empty."""
+
+    repository: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedTemplate:
     """A feed address: one feed per ticker with ``{ticker}`` or ``{company}`` in the URL, else one feed.
 
@@ -123,6 +131,7 @@ class Settings:
     sessions: SessionSettings
     aggregate: AggregateSettings
     validate: ValidateSettings
+    adapter: AdapterSettings = AdapterSettings()
 
 
 def load_settings(path: Path = HOME / "settings.toml") -> Settings:
@@ -135,6 +144,7 @@ def load_settings(path: Path = HOME / "settings.toml") -> Settings:
     for key, value, (low, high) in _bounded(settings):
         if not low <= value <= high:
             raise ConfigError(f"{path}: {key} = {value}: expected a number from {low:g} to {high:g}")
+    _check_adapter(settings.adapter, path)
     return settings
 
 
@@ -186,6 +196,8 @@ def load_feed_templates(path: Path) -> tuple[FeedTemplate, ...]:
 
 _TICKER = re.compile(r"[A-Z0-9]{1,6}(\.[A-Z]{1,2})?")
 _FEED_NAME = re.compile(r"[a-z][a-z0-9]*")
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REVISION = re.compile(r"[0-9a-f]{40}")
 _BOUNDS: dict[str, tuple[float, float]] = {
     "fetch.workers": (1, 256),
     "fetch.per_host": (1, 64),
@@ -253,7 +265,9 @@ def _build(kind: type, table: Mapping[str, Any], path: Path, prefix: str) -> Any
     values = {}
     for field in fields(kind):
         key = prefix + field.name
-        if field.name in table:
+        if field.name in table and table[field.name] == field.default == "":
+            values[field.name] = ""  # text that may be left empty
+        elif field.name in table:
             values[field.name] = _convert(hints[field.name], table[field.name], path, key)
         elif field.default is MISSING:
             raise ConfigError(f"{path}: {key} is missing")
@@ -275,6 +289,16 @@ def _convert(kind: type, value: Any, path: Path, key: str) -> Any:
 
 
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+
+
+def _check_adapter(adapter: AdapterSettings, path: Path) -> None:
+    """Refuse half an address, a name that is no OWNER/NAME, and a branch or tag for a commit."""
+    if not adapter.repository and not adapter.revision:
+        return
+    if not _REPOSITORY.fullmatch(adapter.repository):
+        raise ConfigError(f"{path}: adapter.repository = {adapter.repository!r}: expected OWNER/NAME on the Hub")
+    if not _REVISION.fullmatch(adapter.revision):
+        raise ConfigError(f"{path}: adapter.revision = {adapter.revision!r}: expected a commit of 40 hex digits")
 
 
 def _check_url(template: FeedTemplate, path: Path) -> None:

@@ -13,6 +13,10 @@ class ModelError(PipelineError):
     """A model folder is missing, damaged, or disagrees with the labels of this project."""
 
 
+class ParityError(ModelError):
+    """An exported model strays too far from the trained one; the model in use stays."""
+
+
 class StoreError(PipelineError):
     """A file of the feature store is missing, damaged, or would be overwritten."""
 

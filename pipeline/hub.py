@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -12,13 +13,16 @@ from .errors import ModelError
 from .model_folder import check_revision
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-PATTERNS = ("*.safetensors", "*.json", "*.toml", "*.md")
+PATTERNS = ("*.safetensors", "*.json", "*.toml", "*.md", "*.txt", "*.jinja", "*.model")
+"""What a model folder may consist of: weights, configuration, card, and the vocabularies of tokenizers."""
 
 
-def pull_snapshot(repository: str, revision: str | None, endpoint: str | None = None) -> Path:
+def pull_snapshot(
+    repository: str, revision: str | None, endpoint: str | None = None, patterns: Sequence[str] = PATTERNS
+) -> Path:
     """Return the folder that holds the weights and configuration of ``repository`` at commit ``revision``.
 
-    Only safetensors, JSON, TOML and Markdown are fetched, and only what the client's cache (HF_HOME) lacks.
+    Only files that match ``patterns`` are fetched, and of these only what the client's cache (HF_HOME) lacks.
     ``endpoint`` None takes the client's own (HF_ENDPOINT, else huggingface.co).
 
     Raises:
@@ -28,7 +32,7 @@ def pull_snapshot(repository: str, revision: str | None, endpoint: str | None = 
         raise ModelError(f"{repository}: neither a folder here nor a Hub repository; expected OWNER/NAME")
     commit = check_revision(revision, f"{repository}: revision")
     try:
-        found = Path(snapshot_download(repository, revision=commit, allow_patterns=list(PATTERNS), endpoint=endpoint))
+        found = Path(snapshot_download(repository, revision=commit, allow_patterns=list(patterns), endpoint=endpoint))
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(

@@ -17,10 +17,11 @@ import onnxruntime
 from tokenizers import Encoding, Tokenizer
 
 from .errors import ModelError
-from .model_folder import ModelFolder, read_model_folder
+from .model_folder import CONFIG, ModelFolder, read_json, read_model_folder
 from .text import LABELS
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+"""What a graph may ask for. Models that do not tell the two segments apart leave the last one out."""
 _Tokens = tuple[tuple[int, ...], tuple[int, ...]]
 """Token ids and segment ids of one pair."""
 
@@ -50,6 +51,8 @@ class OnnxScorer:
         self.batch_tokens = batch_tokens
         self._tokenizer = _load_tokenizer(self.folder)
         self._session = _open_session(self.folder, threads)
+        self._inputs = [found.name for found in self._session.get_inputs()]
+        self._padding = _read_padding(self.folder)
         self._columns = list(self.folder.label_order)
 
     @property
@@ -77,9 +80,11 @@ class OnnxScorer:
     def _score_batch(self, batch: Sequence[_Tokens]) -> np.ndarray:
         """Return float32 (len(batch), 3) in LABELS order."""
         inputs = np.zeros((len(INPUTS), len(batch), max(len(ids) for ids, _ in batch)), np.int64)
+        inputs[0] = self._padding
         for row, (ids, segments) in enumerate(batch):
             inputs[:, row, : len(ids)] = ids, [1] * len(ids), segments
-        (logits,) = self._session.run(None, dict(zip(INPUTS, inputs, strict=True)))
+        values = dict(zip(INPUTS, inputs, strict=True))
+        (logits,) = self._session.run(None, {name: values[name] for name in self._inputs})
         return softmax(logits[:, self._columns])
 
 
@@ -119,6 +124,12 @@ def _open_session(folder: ModelFolder, threads: int) -> onnxruntime.InferenceSes
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves a shared machine
     session = onnxruntime.InferenceSession(str(folder.onnx_path), options, providers=["CPUExecutionProvider"])
     names = sorted(found.name for found in session.get_inputs())
-    if names != sorted(INPUTS):
+    if not set(INPUTS[:2]) <= set(names) <= set(INPUTS):
         raise ModelError(f"{folder.onnx_path}: inputs are {', '.join(names)}; expected {', '.join(INPUTS)}")
     return session
+
+
+def _read_padding(folder: ModelFolder) -> int:
+    """Return the token that fills a row: a decoder looks for the last one that is something else."""
+    token = read_json(folder.path / CONFIG).get("pad_token_id")
+    return token if isinstance(token, int) else 0

@@ -86,3 +86,22 @@ def test_a_folder_in_a_file_s_place_is_one_line(tmp_path: Path, capsys: pytest.C
     (tmp_path / name).mkdir(parents=True)
     assert pipeline_line.main(["status", "--store", str(tmp_path)]) == 1
     assert capsys.readouterr().err == f"error: {tmp_path / name}: Is a directory\n"
+
+
+def test_a_pinned_adapter_that_was_not_exported_stops_the_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (HOME / "settings.toml").read_text()
+    for name in ("tickers.csv", "feeds.toml", "default_model"):
+        text = text.replace(f'"{name}"', f'"{HOME / name}"')
+    pinned = text.replace('repository = ""', 'repository = "owner/name"').replace(
+        'revision = ""', f'revision = "{"a" * 40}"'
+    )
+    for content, code in ((text, 0), (pinned, 1)):
+        settings = tmp_path / "settings.toml"
+        settings.write_text(content)
+        options = ["--settings", str(settings), "--store", str(tmp_path / "store"), "--report", str(tmp_path / "report")]
+        assert pipeline_line.main(["daily", *NOW, *options, "--dry-run"]) == code
+    error = capsys.readouterr().err
+    assert f"[adapter] pins {'a' * 40}, but the model {HOME / 'default_model'} is of " in error
+    assert error.count("\n") == 1

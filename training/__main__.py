@@ -4,103 +4,293 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.errors import PipelineError
 
-from .data import find_root, hash_files, load_examples
-from .recipe import load_recipe
+from .readers import open_data
+from .recipe import Recipe, load_recipe, rebase_recipe, reseed_recipe, shrink_recipe
 
+HOME = Path(__file__).parent
+JUDGED_AGAINST = 1
+REFUSED = 2
 INTERRUPTED = 130
+Verbs = argparse._SubParsersAction
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; return 0, 2 after one line on stderr for a user's error, or 130 after Ctrl-C."""
+    """Run one verb.
+
+    Returns 0; 1 where the verb judged and judged against; 2 after one line on stderr for a user's error; 130 after
+    Ctrl-C.
+    """
     options = build_parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else REFUSED
     except ModuleNotFoundError as error:
         print(f"error: {error.name} is not installed; pip install -r training/requirements.txt", file=sys.stderr)
-        return 2
+        return REFUSED
     except KeyboardInterrupt:
-        print("\nerror: interrupted; nothing was published", file=sys.stderr)
+        print("\nerror: interrupted; nothing was written", file=sys.stderr)
         return INTERRUPTED
-    return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every verb."""
     parser = argparse.ArgumentParser(
         prog="python -m training",
-        description="Fine-tune, and measure, the sentiment model. Data: FINANCIAL_SENTIMENT_DATA, else ../shared/data.",
+        description="Fine-tune, measure and publish the sentiment model. The labelled sets are read from the folder "
+        "FINANCIAL_SENTIMENT_DATA, else from ../shared/data where that exists, else from the Hub.",
     )
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    prepare = _add_verb(
-        verbs, "prepare", "show the data and splits of a recipe", "prepare training/recipes/default.toml"
-    )
-    prepare.add_argument("recipe", type=Path, help="recipe file")
-    train = _add_verb(verbs, "train", "train a recipe into a run folder", "train training/recipes/smoke.toml --seed 1")
-    train.add_argument("recipe", type=Path, help="recipe file")
-    train.add_argument("--seed", type=int, help="use this seed instead of the recipe's")
-    train.add_argument("--output", type=Path, default=Path("runs"), help="where run folders go (default: runs)")
-    evaluate = _add_verb(verbs, "evaluate", "measure a model on the test rows", "evaluate runs/default-seed42")
-    evaluate.add_argument("folder", type=Path, help="run folder, or exported model folder")
-    evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the measures here")
-    evaluate.add_argument("--card", action="store_true", help="also write them into an exported folder's card")
-    for verb, run in ((prepare, run_prepare), (train, run_train), (evaluate, run_evaluate)):
-        verb.set_defaults(run=run)
+    verbs = parser.add_subparsers(required=True, metavar="VERB", dest="verb")
+    for add in (
+        add_prepare,
+        add_train,
+        add_evaluate,
+        add_explain,
+        add_compare,
+        add_experiments,
+        add_publish,
+        add_promote,
+    ):
+        add(verbs)
     return parser
 
 
-def run_prepare(options: argparse.Namespace) -> None:
-    """Print rows, labels, dropped rows and file hashes of a recipe's splits."""
-    from .results import format_splits
-    from .splits import SPLIT_SEED, split_examples
+def add_prepare(verbs: Verbs) -> None:
+    """Add the verb that shows the data and the splits."""
+    verb = _add_verb(verbs, "prepare", run_prepare, "training/recipes/baseline.toml --manifest data.json")
+    verb.add_argument("recipe", type=Path, help="recipe file")
+    verb.add_argument("--manifest", type=Path, metavar="FILE", help="also write it all, with hashes, as JSON")
 
-    recipe, root = load_recipe(options.recipe), find_root()
-    examples = load_examples(root, recipe.sources)
-    print(format_splits(examples, split_examples(examples, SPLIT_SEED), hash_files(root, recipe.sources)))
+
+def run_prepare(options: argparse.Namespace) -> None:
+    """show what the data holds, how a recipe splits it, and what was dropped and why"""
+    from pipeline.model_folder import write_json
+
+    from .prepare import prepare_data
+
+    _require_parent("--manifest", options.manifest)
+    preparation = prepare_data(load_recipe(options.recipe), open_data())
+    print(preparation.text)
+    if options.manifest:
+        write_json(options.manifest, preparation.manifest)
+
+
+def add_train(verbs: Verbs) -> None:
+    """Add the verb that trains."""
+    verb = _add_verb(verbs, "train", run_train, "training/recipes/smoke.toml --seed 1")
+    verb.add_argument("recipe", type=Path, help="recipe file")
+    verb.add_argument("--seed", type=int, help="use this seed instead of the recipe's")
+    verb.add_argument("--output", type=Path, default=Path("runs"), help="where run folders go (default: runs)")
+    verb.add_argument("--smoke", action="store_true", help="an untrained one-layer model and a few rows: does it work?")
+    verb.add_argument("--minilm", action="store_true", help="on the packaged MiniLM encoder instead of its own base")
+    verb.add_argument("--restart", action="store_true", help="discard the unfinished run of this name, if any")
 
 
 def run_train(options: argparse.Namespace) -> None:
-    """Train and say where the run folder is."""
-    load_recipe(options.recipe)  # before the slow import, so that a typing error answers at once
-    root = find_root()
-    from .train import train_recipe
+    """train one recipe into one run folder; the same command goes on where an interrupted run ended"""
+    recipe = choose_recipe(options)  # before the slow import, so that a typing error answers at once
+    from .train import is_main_process, train_recipe
 
-    folder = train_recipe(options.recipe, root, options.output, options.seed)
-    print(f"run folder: {folder}\nmeasure it: python -m training evaluate {folder}")
+    folder = train_recipe(recipe, open_data(), options.output, options.restart)
+    if is_main_process():
+        print(f"run folder: {folder}\nmeasure it: python -m training evaluate {folder}")
+
+
+def choose_recipe(options: argparse.Namespace) -> Recipe:
+    """Return the recipe that the options of `train` ask for."""
+    recipe = load_recipe(options.recipe)
+    recipe = rebase_recipe(recipe) if options.minilm else recipe
+    recipe = shrink_recipe(recipe) if options.smoke else recipe
+    return recipe if options.seed is None else reseed_recipe(recipe, options.seed)
+
+
+def add_evaluate(verbs: Verbs) -> None:
+    """Add the verb that measures one model."""
+    verb = _add_verb(verbs, "evaluate", run_evaluate, "runs/default-seed42")
+    verb.add_argument("folder", type=Path, help="run folder, or exported model folder")
+    verb.add_argument("--json", type=Path, metavar="FILE", help="also write the measures here")
+    verb.add_argument("--card", action="store_true", help="also write them into an exported folder's card")
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
-    """Print the test measures of a model folder, and write them where asked."""
+    """measure a model on the test rows of every source, baselines beside it"""
     from pipeline.card import SHIPPED, add_metrics
     from pipeline.model_folder import read_model_folder, write_json
 
     from .predict import evaluate_folder
-    from .results import format_results
+    from .results import format_calibration, format_contamination, format_results
 
-    if options.json and not options.json.parent.is_dir():
-        raise PipelineError(f"--json {options.json}: folder {options.json.parent} does not exist")
+    _require_parent("--json", options.json)
     if options.card:
         read_model_folder(options.folder)  # only an exported, undamaged folder has a card
-    results = evaluate_folder(options.folder, find_root())
-    for file in results["changed_files"] or ():
-        print(f"warning: {file} is not the file trained on; test rows may have been seen", file=sys.stderr)
+    results = evaluate_folder(options.folder, open_data())
+    for source in results["changed"] or ():
+        print(f"warning: {source} is not the data trained on", file=sys.stderr)
+    if results["is_same_test"] is False:
+        print("warning: it was split otherwise; test rows may have been trained on", file=sys.stderr)
     print(format_results(results))
+    if results["calibration"]:
+        print("\n" + format_calibration(results["calibration"]))
+    if results["contamination"]:
+        print("\n" + format_contamination(results["contamination"]))
     if options.json:
         write_json(options.json, results)
     if options.card:
         add_metrics(options.folder, SHIPPED, {key: results[key] for key in ("model", "baselines")})
 
 
+def add_explain(verbs: Verbs) -> None:
+    """Add the verb that draws a run."""
+    verb = _add_verb(verbs, "explain", run_explain, "runs/default-seed42 --output report.html")
+    verb.add_argument("folder", type=Path, help="run folder")
+    verb.add_argument("--output", type=Path, default=Path("report.html"), help="the page to write (report.html)")
+
+
+def run_explain(options: argparse.Namespace) -> None:
+    """draw a run as one HTML page: where it fails, on which words, how sure it was, which labels look wrong"""
+    from .explain import explain_run
+
+    print(f"report: {explain_run(options.folder, open_data(), options.output)}")
+
+
+def add_compare(verbs: Verbs) -> None:
+    """Add the verb that lays runs side by side."""
+    verb = _add_verb(verbs, "compare", run_compare, "runs/baseline-seed42 runs/lora-seed42 --baseline baseline")
+    verb.add_argument("folders", type=Path, nargs="+", help="run folders; seeds of one recipe are put together")
+    verb.add_argument("--baseline", metavar="RECIPE", help="hold the others against this recipe")
+    verb.add_argument("--markdown", action="store_true", help="print Markdown")
+    verb.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+
+
+def run_compare(options: argparse.Namespace) -> None:
+    """lay runs side by side: mean and spread over seeds, differences, significance"""
+    from pipeline.model_folder import write_json
+
+    from .compare import compare_runs
+    from .comparison_table import format_markdown, format_table
+
+    _require_parent("--json", options.json)
+    comparison = compare_runs(options.folders, options.baseline)
+    print((format_markdown if options.markdown else format_table)(comparison))
+    if options.json:
+        write_json(options.json, asdict(comparison))
+
+
+def add_experiments(verbs: Verbs) -> None:
+    """Add the verb that runs the plan of experiments and writes what came of it."""
+    verb = _add_verb(verbs, "experiments", run_plan, "--seeds 42,43,44 --epoch-rows 1200 --workers 2")
+    verb.add_argument("--output", type=Path, default=Path("runs/experiments"), help="where run folders go")
+    verb.add_argument("--seeds", default="42,43,44", help="seeds of every recipe (default: 42,43,44)")
+    verb.add_argument("--epoch-rows", type=int, default=1200, help="rows of an epoch (default: 1200)")
+    verb.add_argument("--workers", type=int, default=2, help="runs side by side, one thread each (default: 2)")
+    verb.add_argument("--report-only", action="store_true", help="train nothing: write the report of stored results")
+    verb.add_argument("--results", type=Path, default=HOME / "results", help="where a run's figures are stored")
+    verb.add_argument("--report", type=Path, default=HOME.parent / "docs" / "EXPERIMENTS.md", help="the file to fill")
+
+
+def run_plan(options: argparse.Namespace) -> None:
+    """run every experiment of training/experiments.toml that is not done yet, store its figures, write the report"""
+    from .experiment_report import replace_report, write_report
+    from .experiments import list_finished, load_plan, run_experiments
+    from .run_record import load_records, read_run, store_records
+
+    plan = load_plan()
+    replace_report(read_text(options.report), "")  # refuse a file without marks now, not after hours of training
+    if not options.report_only:
+        seeds = [parse_seed(text) for text in options.seeds.split(",")]
+        run_experiments(plan, options.output, seeds, options.epoch_rows, options.workers)
+        store_records([read_run(folder) for folder in list_finished(options.output)], options.results)
+    report = write_report(load_records(sorted(options.results.glob("*.json"))), plan)
+    options.report.write_text(replace_report(read_text(options.report), report), encoding="utf-8")
+    print(f"report: {options.report}")
+
+
+def add_publish(verbs: Verbs) -> None:
+    """Add the verb that uploads a run."""
+    verb = _add_verb(verbs, "publish", run_publish, "runs/default-seed42 OWNER/NAME --private")
+    verb.add_argument("folder", type=Path, help="run folder")
+    verb.add_argument("repository", help="Hub repository OWNER/NAME; made if it is missing")
+    verb.add_argument("--private", action="store_true", help="make it a private one")
+
+
+def run_publish(options: argparse.Namespace) -> None:
+    """upload a run folder with its card to the Hub in one commit, and print the commit; needs HF_TOKEN"""
+    from .publish import publish_run
+
+    revision = publish_run(options.folder, options.repository, options.private)
+    print(f"published: {options.repository} at {revision}")
+    print(f"pin it if it is better: python -m training promote {options.repository} --revision {revision}")
+
+
+def add_promote(verbs: Verbs) -> None:
+    """Add the verb that pins a better adapter."""
+    verb = _add_verb(verbs, "promote", run_promote, f"OWNER/NAME --revision {'0' * 40}")
+    verb.add_argument("challenger", help="Hub repository OWNER/NAME, or (with --dry-run) a run folder")
+    verb.add_argument("--revision", help="its commit, 40 hex digits")
+    verb.add_argument(
+        "--settings", type=Path, default=HOME.parent / "pipeline" / "settings.toml", help="the settings to pin it in"
+    )
+    verb.add_argument("--champion", type=Path, help="exported folder to beat (default: the settings' model)")
+    verb.add_argument(
+        "--margin", type=float, default=0.01, help="macro-F1 that a single source may lose (default: 0.01)"
+    )
+    verb.add_argument("--dry-run", action="store_true", help="compare and say so; write nothing")
+
+
+def run_promote(options: argparse.Namespace) -> int:
+    """pin an adapter in the settings if it beats the model in use on the frozen test rows; else say why not"""
+    from .promote import format_promotion, promote
+
+    promotion = promote(
+        options.challenger,
+        options.revision,
+        options.settings,
+        options.champion,
+        open_data(),
+        options.margin,
+        dry_run=options.dry_run,
+    )
+    print(format_promotion(promotion))
+    return 0 if promotion.is_accepted else JUDGED_AGAINST
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text, or refuse in one line."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PipelineError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def parse_seed(text: str) -> int:
+    """Return a seed of ``--seeds``."""
+    if not text.strip().isdigit():
+        raise PipelineError(f"--seeds: {text!r} is no seed; expected whole numbers, separated by commas")
+    return int(text)
+
+
 def _add_verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, example: str
+    verbs: Verbs, name: str, run: Callable[[argparse.Namespace], int | None], example: str
 ) -> argparse.ArgumentParser:
-    return verbs.add_parser(name, help=text, description=text, epilog=f"example: python -m training {example}")
+    """Add a verb that does what ``run`` says of itself."""
+    text = run.__doc__ or ""
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name, help=text, description=text, epilog=f"example: python -m training {name} {example}"
+    )
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _require_parent(option: str, path: Path | None) -> None:
+    if path and not path.parent.is_dir():
+        raise PipelineError(f"{option} {path}: folder {path.parent} does not exist")
 
 
 if __name__ == "__main__":

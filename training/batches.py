@@ -1,4 +1,4 @@
-"""Examples -> padded batches of similar length, and batches -> probabilities.
+"""Examples -> padded batches of similar length, and batches -> logits and probabilities.
 
 Padding to the longest row of a batch of alike lengths, not to a fixed width, about halves the work.
 """
@@ -6,19 +6,71 @@ Padding to the longest row of a batch of alike lengths, not to a fixed width, ab
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast
 
+from pipeline.text import LABELS
+
 from .data import Example
 
-Batch = tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]
-"""Model inputs int64 (n, length), labels int64 (n,), scores float32 (n,) with NaN where a row has none."""
 POOL_BATCHES = 50
 """Rows are sorted by length within pools of this many batches: wide enough to save padding, still well mixed."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Model inputs int64 (n, length), labels int64 (n,), scores float32 (n,) with NaN where a row has none.
+
+    ``teacher`` holds a teacher's probabilities, float32 (n, 3), None without one.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    labels: torch.Tensor
+    scores: torch.Tensor
+    teacher: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class RowTable:
+    """All rows of a fit, encoded: fields as in :class:`Batch`, on the CPU, ``encoded`` not padded."""
+
+    encoded: Sequence[dict[str, list[int]]]
+    labels: torch.Tensor
+    scores: torch.Tensor
+    tokenizer: PreTrainedTokenizerFast
+    teacher: torch.Tensor | None = None
+
+    @property
+    def lengths(self) -> list[int]:
+        """The number of tokens of every row."""
+        return [len(row["input_ids"]) for row in self.encoded]
+
+    def load_batch(self, rows: Sequence[int], device: torch.device) -> Batch:
+        """Return ``rows`` as one padded batch on ``device``."""
+        chosen = list(rows)
+        return Batch(
+            pad_batch([self.encoded[i] for i in chosen], self.tokenizer, device),
+            self.labels[chosen].to(device),
+            self.scores[chosen].to(device),
+            None if self.teacher is None else self.teacher[chosen].to(device),
+        )
+
+
+def tabulate_rows(
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerFast,
+    max_length: int,
+    teacher: torch.Tensor | None = None,
+) -> RowTable:
+    """Return ``examples`` ready for batches; ``teacher`` is float32 (n, 3)."""
+    scores = [math.nan if example.score is None else example.score for example in examples]
+    labels = torch.tensor([example.label for example in examples])
+    return RowTable(encode_examples(examples, tokenizer, max_length), labels, torch.tensor(scores), tokenizer, teacher)
 
 
 def encode_examples(
@@ -57,22 +109,6 @@ def pad_batch(
     }
 
 
-def load_batches(
-    examples: Sequence[Example],
-    encoded: Sequence[dict[str, list[int]]],
-    order: Iterable[Sequence[int]],
-    tokenizer: PreTrainedTokenizerFast,
-    device: torch.device,
-) -> Iterator[Batch]:
-    """Yield (inputs, labels, scores) for every list of rows in ``order``; a missing score is NaN."""
-    for rows in order:
-        chosen = [examples[i] for i in rows]
-        labels = torch.tensor([example.label for example in chosen], device=device)
-        scores = torch.tensor([math.nan if e.score is None else e.score for e in chosen], device=device)
-        yield pad_batch([encoded[i] for i in rows], tokenizer, device), labels, scores
-
-
-@torch.inference_mode()
 def predict_probabilities(
     model: torch.nn.Module,
     tokenizer: PreTrainedTokenizerFast,
@@ -80,12 +116,25 @@ def predict_probabilities(
     batch_size: int = 64,
 ) -> torch.Tensor:
     """Return float32 (n, 3) on the CPU, in the order of ``encoded``; puts the model in evaluation mode."""
+    return predict_logits(model, tokenizer, encoded, batch_size)[:, : len(LABELS)].softmax(dim=1)
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerFast,
+    encoded: Sequence[dict[str, list[int]]],
+    batch_size: int = 64,
+) -> torch.Tensor:
+    """Return float32 (n, outputs of the model) on the CPU, in the order of ``encoded``; sets evaluation mode."""
     model.eval()
     device = next(model.parameters()).device
-    result = torch.empty(len(encoded), 3)
-    for rows in _in_length_order(encoded, batch_size):
-        logits = model(**pad_batch([encoded[i] for i in rows], tokenizer, device)).logits
-        result[rows] = logits.float().softmax(dim=1).cpu()
+    batches = list(_in_length_order(encoded, batch_size))
+    logits = torch.cat(
+        [model(**pad_batch([encoded[i] for i in rows], tokenizer, device)).logits.float().cpu() for rows in batches]
+    )
+    result = torch.empty_like(logits)
+    result[[i for rows in batches for i in rows]] = logits
     return result
 
 

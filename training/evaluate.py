@@ -1,11 +1,11 @@
-"""Labels and probabilities -> measures, overall and per source. Pure: loads nothing, prints nothing.
+"""Labels and probabilities -> measures, overall and per source. Pure: loads nothing, prints nothing, fits nothing.
 
 Throughout, ``labels`` is int (n,), ``probabilities`` float (n, 3) with columns in LABELS order and rows that sum to 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,18 +16,26 @@ from .data import Example
 
 CLASSES = len(LABELS)
 RESAMPLES = 1000
+BINS = 15
+LEAST_PROBABILITY = 1e-12
+"""What a probability of 0 counts as in a logarithm: predictions on disk are rounded to six decimals."""
 LEVELS = {"phrasebank": ("all", "75", "66", "50"), "sentfin": ("single", "multi"), "fiqa": ("headline", "post")}
+MIX = {"phrasebank": 0.60, "twitter": 0.15, "fiqa": 0.25}
+"""What the project is judged by: these sources at these weights, whatever their numbers of test rows."""
 
 
 def evaluate_sources(examples: Sequence[Example], probabilities: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """Return the measures of every source by name, in order of appearance, and of all rows together as "overall"."""
-    sources = dict.fromkeys(example.source for example in examples)
+    """Return the measures of every source by name, in order of appearance, and of all rows together as "overall".
+
+    "mix" holds accuracy and macro_f1 at the weights of MIX, with intervals, if all its sources are there.
+    """
     result = {}
-    for source in sources:
+    for source in dict.fromkeys(example.source for example in examples):
         rows = [i for i, example in enumerate(examples) if example.source == source]
         result[source] = evaluate_source([examples[i] for i in rows], probabilities[rows], seed)
+    mix = mix_sources({source: np.array(measures["confusion"]) for source, measures in result.items()}, seed)
     result["overall"] = measure(_labels(examples), probabilities, seed)
-    return result
+    return result | ({"mix": mix} if mix else {})
 
 
 def evaluate_source(examples: Sequence[Example], probabilities: np.ndarray, seed: int = 0) -> dict[str, Any]:
@@ -39,25 +47,32 @@ def evaluate_source(examples: Sequence[Example], probabilities: np.ndarray, seed
         rows = [i for i, example in enumerate(examples) if example.slice == level]
         if rows:
             matrix = count_confusion(labels[rows], probabilities[rows].argmax(axis=1))
-            slices[level] = {"row_count": len(rows), "accuracy": accuracy(matrix), "macro_f1": macro_f1(matrix)}
+            slices[level] = {
+                "row_count": len(rows),
+                "accuracy": float(accuracy(matrix)),
+                "macro_f1": float(macro_f1(matrix)),
+            }
     if slices:
         result["slices"] = slices
     scored = [i for i, example in enumerate(examples) if example.score is not None]
     if scored:
         truth = np.array([examples[i].score for i in scored], dtype=float)
-        result["score"] = measure_score(truth, score_of(probabilities[scored]))
+        result["score"] = measure_score(truth, score_of(probabilities[scored]), seed)
     return result
 
 
 def measure(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """Return row_count, accuracy, macro_f1 and weighted_f1, 95 % intervals, per-class values, confusion and ece."""
+    """Return row_count, accuracy, macro_f1 and weighted_f1, 95 % intervals, per-class values, confusion, calibration.
+
+    Calibration is ece, nll and brier, and "reliability" (see :func:`reliability_curve`).
+    """
     matrix = count_confusion(labels, probabilities.argmax(axis=1))
     precision, recall, f1 = class_scores(matrix)
     return {
         "row_count": int(matrix.sum()),
-        "accuracy": accuracy(matrix),
+        "accuracy": float(accuracy(matrix)),
         "accuracy_interval": bootstrap(matrix, accuracy, seed),
-        "macro_f1": macro_f1(matrix),
+        "macro_f1": float(macro_f1(matrix)),
         "macro_f1_interval": bootstrap(matrix, macro_f1, seed),
         "weighted_f1": weighted_f1(matrix),
         "classes": {
@@ -66,7 +81,30 @@ def measure(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0) -> dic
         },
         "confusion": matrix.tolist(),
         "ece": calibration_error(labels, probabilities),
+        "nll": log_loss(labels, probabilities),
+        "brier": brier_score(labels, probabilities),
+        "reliability": reliability_curve(labels, probabilities),
     }
+
+
+def mix_sources(matrices: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, Any] | None:
+    """Return accuracy and macro_f1 by :func:`weigh_sources`, with intervals; None if a source of MIX is absent.
+
+    The intervals resample every source's rows apart from the others'.
+    """
+    if not MIX.keys() <= matrices.keys():
+        return None
+    result: dict[str, Any] = {}
+    for name, statistic in (("accuracy", accuracy), ("macro_f1", macro_f1)):
+        draws = {source: resample(matrices[source], statistic, (seed, i)) for i, source in enumerate(MIX)}
+        result[name] = weigh_sources({source: statistic(matrices[source]) for source in MIX})
+        result[f"{name}_interval"] = _interval(np.sum([MIX[source] * draws[source] for source in MIX], axis=0))
+    return result
+
+
+def weigh_sources(values: Mapping[str, float]) -> float:
+    """Return the mean of the sources' ``values`` weighted by MIX."""
+    return float(sum(weight * values[source] for source, weight in MIX.items()))
 
 
 def count_confusion(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -75,21 +113,24 @@ def count_confusion(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def class_scores(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return precision, recall and F1, each float (3,); 0 where a class has no prediction or no row."""
-    hits = np.diagonal(matrix).astype(float)
-    predicted, actual = matrix.sum(axis=0), matrix.sum(axis=1)
+    """Return precision, recall and F1, each float (..., 3), of int (..., 3, 3); 0 where a class has no such row."""
+    hits = np.diagonal(matrix, axis1=-2, axis2=-1).astype(float)
+    predicted, actual = matrix.sum(axis=-2), matrix.sum(axis=-1)
     return _ratio(hits, predicted), _ratio(hits, actual), _ratio(2 * hits, predicted + actual)
 
 
-def accuracy(matrix: np.ndarray) -> float:
-    """Return the share of rows on the diagonal."""
-    return float(np.trace(matrix) / matrix.sum())
+def accuracy(matrix: np.ndarray) -> Any:
+    """Return the share of rows on the diagonal: a float, or float (...) of int (..., 3, 3)."""
+    return np.trace(matrix, axis1=-2, axis2=-1) / matrix.sum(axis=(-2, -1))
 
 
-def macro_f1(matrix: np.ndarray) -> float:
-    """Return the plain mean of the F1 of the classes that occur among labels or predictions (as scikit-learn does)."""
-    occurring = (matrix.sum(axis=0) + matrix.sum(axis=1)) > 0
-    return float(class_scores(matrix)[2][occurring].mean())
+def macro_f1(matrix: np.ndarray) -> Any:
+    """Return the plain mean of the F1 of the classes that occur among labels or predictions (as scikit-learn does).
+
+    A float, or float (...) of int (..., 3, 3).
+    """
+    occurring = matrix.sum(axis=-2) + matrix.sum(axis=-1) > 0
+    return class_scores(matrix)[2].sum(axis=-1, where=occurring) / occurring.sum(axis=-1)
 
 
 def weighted_f1(matrix: np.ndarray) -> float:
@@ -97,24 +138,50 @@ def weighted_f1(matrix: np.ndarray) -> float:
     return float(np.average(class_scores(matrix)[2], weights=matrix.sum(axis=1)))
 
 
-def bootstrap(matrix: np.ndarray, statistic: Callable[[np.ndarray], float], seed: int) -> list[float]:
-    """Return the 2.5 and 97.5 percentile of ``statistic`` over resampled rows (Efron 1979), the same for a ``seed``.
+def bootstrap(matrix: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], seed: int) -> list[float]:
+    """Return the 2.5 and 97.5 percentile of ``statistic`` over resampled rows (Efron 1979), the same for a ``seed``."""
+    return _interval(resample(matrix, statistic, seed))
+
+
+def resample(
+    matrix: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], seed: int | tuple[int, int]
+) -> np.ndarray:
+    """Return ``statistic`` of RESAMPLES draws, float (RESAMPLES,).
 
     Drawing n rows with replacement is drawing the nine cells from a multinomial, so no row is copied.
     """
     total = int(matrix.sum())
     draws = np.random.default_rng(seed).multinomial(total, matrix.ravel() / total, size=RESAMPLES)
-    values = [statistic(draw.reshape(CLASSES, CLASSES)) for draw in draws]
-    return [float(value) for value in np.percentile(values, [2.5, 97.5])]
+    return statistic(draws.reshape(-1, CLASSES, CLASSES))
 
 
-def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
-    """Return the expected calibration error in 0..1: |accuracy - confidence| over equal bins (Guo et al. 2017)."""
+def reliability_curve(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
+    """Return count, mean confidence and accuracy of each of ``bins`` equal bins of confidence that holds a row."""
     confidence = probabilities.max(axis=1)
     is_right = probabilities.argmax(axis=1) == labels
     place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gap = np.bincount(place, weights=is_right - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(labels))
+    held = [place == i for i in np.unique(place)]
+    return [
+        {"count": int(h.sum()), "confidence": float(confidence[h].mean()), "accuracy": float(is_right[h].mean())}
+        for h in held
+    ]
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
+    """Return the expected calibration error in 0..1: mean |accuracy - confidence| over rows (Guo et al. 2017)."""
+    curve = reliability_curve(labels, probabilities, bins)
+    return float(sum(one["count"] * abs(one["accuracy"] - one["confidence"]) for one in curve) / len(labels))
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean negative log-likelihood of the true classes in nats, 0 at best; 0 counts as 1e-12."""
+    chosen = probabilities[np.arange(len(labels)), labels].astype(float)
+    return float(-np.log(np.maximum(chosen, LEAST_PROBABILITY)).mean())
+
+
+def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean squared distance to the true class, summed over classes: 0..2, 0 at best (Brier 1950)."""
+    return float(((probabilities - np.eye(CLASSES)[labels]) ** 2).sum(axis=1).mean())
 
 
 def score_of(probabilities: np.ndarray) -> np.ndarray:
@@ -122,15 +189,32 @@ def score_of(probabilities: np.ndarray) -> np.ndarray:
     return probabilities[:, LABELS.index("positive")] - probabilities[:, LABELS.index("negative")]
 
 
-def measure_score(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Return mse and r2 (1 - residual over total sum of squares; 0 for the mean, negative when worse) of the scores."""
-    residual, total = np.sum((truth - predicted) ** 2), np.sum((truth - truth.mean()) ** 2)
-    return {"mse": float(residual / len(truth)), "r2": float(1 - residual / total) if total else 0.0}
+def measure_score(truth: np.ndarray, predicted: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """Return mse, r2 and r2_interval (rows resampled) of scores, float (n,).
+
+    R2 is 1 - residual over total sum of squares: 0 for the mean, negative when worse; 0 if all truths are equal.
+    """
+    rows = np.random.default_rng(seed).integers(len(truth), size=(RESAMPLES, len(truth)))
+    return {
+        "mse": float(((truth - predicted) ** 2).mean()),
+        "r2": float(_r2(truth, predicted)),
+        "r2_interval": _interval(_r2(truth[rows], predicted[rows])),
+    }
+
+
+def _r2(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    residual = ((truth - predicted) ** 2).sum(axis=-1)
+    total = ((truth - truth.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+    return np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), 0.0)
 
 
 def _labels(examples: Sequence[Example]) -> np.ndarray:
     return np.array([example.label for example in examples], dtype=int)
 
 
+def _interval(values: np.ndarray) -> list[float]:
+    return [float(value) for value in np.percentile(values, [2.5, 97.5])]
+
+
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
+    return np.divide(above, below, out=np.zeros(above.shape), where=below > 0)

@@ -2,54 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import ModelError, PipelineError
-from pipeline.model_folder import ONNX_FILE, PROVENANCE, read_json
+from pipeline.model_folder import METRICS, ONNX_FILE, PROVENANCE, read_json
 
-from .data import SOURCES, Example, hash_files, load_examples
-from .recipe import load_recipe
+from .contamination import find_contamination
+from .data import Example, describe_data, load_examples
+from .readers import DataSource
 from .results import compare_model
-from .splits import SPLIT_SEED, split_examples
+from .splits import SPLIT_SEED, fingerprint_splits, split_examples
+
+WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
 
 
-def evaluate_folder(folder: Path, root: Path) -> dict[str, Any]:
-    """Return :func:`compare_model` of the model in ``folder`` on the test rows under ``root``.
+def evaluate_folder(folder: Path, data: DataSource) -> dict[str, Any]:
+    """Return :func:`compare_model` of the model in ``folder`` on the test rows of all four sources of ``data``.
 
-    "changed_files" lists data files that are not the ones the model was trained on: their test rows may then hold
-    texts it has seen. None when the folder does not say what it was trained on.
+    Beside it: "changed", the sources whose rows are not those the folder records, and "is_same_test", whether the
+    test rows are: if not, it may have been trained on some of them. Both are None when the folder has no such record.
+    "contamination" is what its base is known to have seen (None: base unknown), "calibration" the folder's own record.
 
     Raises:
         ModelError: the folder holds no model this project can score with.
     """
-    score = load_scorer(folder)
-    has_recipe = (folder / "recipe.toml").is_file()
-    sources = load_recipe(folder / "recipe.toml").sources if has_recipe else SOURCES
-    examples = load_examples(root, sources)
+    score, record = load_scorer(folder), _read_record(folder, PROVENANCE)
+    examples = load_examples(data)
     splits = split_examples(examples, SPLIT_SEED)
     rows = [examples[i] for i in splits.test]
-    results = compare_model([examples[i] for i in splits.train], rows, score(rows))
-    return {"changed_files": find_changed(folder, hash_files(root, sources)), **results}
+    base = record.get("base", {}).get("id")
+    origin = {
+        "changed": find_changed(record, describe_data(data, examples)),
+        "is_same_test": match_test(record, fingerprint_splits(examples, splits)),
+        "contamination": None if base is None else find_contamination(base, examples, splits),
+        "calibration": _read_record(folder, METRICS).get("calibration"),
+    }
+    return origin | compare_model([examples[i] for i in splits.train], rows, score(rows))
 
 
 def load_scorer(folder: Path) -> Callable[[Sequence[Example]], np.ndarray]:
     """Return a function from examples to float32 (n, 3) probabilities; an exported model is preferred over a run."""
     if (folder / ONNX_FILE).is_file():
         return _load_onnx(folder)
-    if (folder / "adapter_config.json").is_file():
+    if any((folder / name).is_file() for name in WEIGHTS):
         return _load_torch(folder)
-    raise ModelError(f"{folder}: neither {ONNX_FILE} nor adapter_config.json found; expected a run or exported folder")
+    raise ModelError(
+        f"{folder}: none of {ONNX_FILE}, {', '.join(WEIGHTS)} found; expected a run folder or an exported one"
+    )
 
 
-def find_changed(folder: Path, hashes: dict[str, str]) -> list[str] | None:
-    """Return the data files whose SHA-256 is not the one in the folder's provenance.json; None without a record."""
-    path = folder / PROVENANCE
-    known = read_json(path).get("data_files") if path.is_file() else None
-    return None if known is None else [file for file, digest in hashes.items() if known.get(file) != digest]
+def find_changed(record: Mapping[str, Any], data: Mapping[str, Mapping[str, Any]]) -> list[str] | None:
+    """Return the sources whose rows' SHA-256 in ``data`` is not that of ``record``; None if it has no "data"."""
+    known = record.get("data")
+    if known is None:
+        return None
+    return [source for source, facts in data.items() if known.get(source, {}).get("sha256") != facts["sha256"]]
+
+
+def match_test(record: Mapping[str, Any], fingerprints: Mapping[str, str]) -> bool | None:
+    """Say whether the test rows are those of ``record``; None if it has no "splits"."""
+    known = record.get("splits")
+    return None if known is None else bool(known.get("test") == fingerprints["test"])
+
+
+def _read_record(folder: Path, name: str) -> dict[str, Any]:
+    return read_json(folder / name) if (folder / name).is_file() else {}
 
 
 def _load_onnx(folder: Path) -> Callable[[Sequence[Example]], np.ndarray]:
@@ -65,10 +86,10 @@ def _load_torch(folder: Path) -> Callable[[Sequence[Example]], np.ndarray]:
     from .batches import encode_examples, predict_probabilities
     from .model import load_run
 
-    model, tokenizer, recipe = load_run(folder)
+    model, tokenizer, max_length = load_run(folder)
 
     def score(examples: Sequence[Example]) -> np.ndarray:
-        encoded = encode_examples(examples, tokenizer, recipe.max_length)
+        encoded = encode_examples(examples, tokenizer, max_length)
         return predict_probabilities(model, tokenizer, encoded).numpy()
 
     return score

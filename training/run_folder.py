@@ -1,69 +1,97 @@
-"""A trained model and its measures -> one published folder, complete or absent. Writes no absolute path."""
+"""A trained model, its measures and predictions -> one run folder, complete or absent. Writes no absolute path."""
 
 from __future__ import annotations
 
 import os
 import platform
 import resource
+import shutil
 import sys
-import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.model_folder import PROVENANCE, hash_file, write_json
+from pipeline.model_folder import METRICS, write_json, write_provenance
 
-from .data import hash_files
-from .model import save_model
-from .recipe import Recipe
+from .contamination import find_contamination
+from .data import describe_data
+from .measure import Probabilities
+from .model import Model, save_model
+from .predictions import PREDICTIONS, write_predictions
+from .readers import DataSource
+from .recipe import Recipe, format_recipe
+from .rows import Rows
 
-LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
+LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy")
 
 
-def publish_run(
+def write_run(
     folder: Path,
-    recipe_file: bytes,
+    unfinished: Path,
     recipe: Recipe,
-    model: PeftModel,
+    model: Model,
     tokenizer: PreTrainedTokenizerFast,
-    root: Path,
-    metrics: dict[str, Any],
-    wall_s: float,
-) -> Path:
-    """Write the run folder under a temporary name, then rename it to ``folder``; return ``folder``.
+    rows: Rows,
+    metrics: Mapping[str, Any],
+    probabilities: Probabilities,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the run folder inside ``unfinished``, rename it to ``folder``, then remove ``unfinished``.
 
-    It holds adapter_model.safetensors, adapter_config.json, config.json, the tokenizer, an exact copy of the recipe,
-    metrics.json, and provenance.json with the SHA-256 of every other file.
+    It holds the weights with their configuration, the tokenizer, the effective recipe, metrics.json, predictions.csv
+    of the validation and test rows, and provenance.json with the SHA-256 of every other file.
     """
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
-        place = Path(unfinished) / folder.name
-        place.mkdir()
-        save_model(model, tokenizer, recipe, place)
-        (place / "recipe.toml").write_bytes(recipe_file)
-        cost = {"wall_s": round(wall_s, 1), "peak_rss_mib": round(peak_rss_mib(), 1)}
-        write_json(place / "metrics.json", {"seed": recipe.seed, **cost, **metrics})
-        write_json(place / PROVENANCE, describe_run(recipe, root, place))
-        os.replace(place, folder)
-    return folder
+    place = unfinished / "run"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    save_model(model, tokenizer, recipe, place)
+    (place / "recipe.toml").write_text(format_recipe(recipe), encoding="utf-8")
+    write_json(place / METRICS, metrics)
+    held = {"validation": rows.validation, "test": rows.test}
+    write_predictions(place / PREDICTIONS, held, probabilities)
+    write_provenance(place, provenance)
+    os.replace(place, folder)
+    shutil.rmtree(unfinished)
 
 
-def describe_run(recipe: Recipe, root: Path, folder: Path) -> dict[str, Any]:
-    """Return where the model came from: base, data, libraries, seed, and the SHA-256 of every file in ``folder``."""
+def describe_run(recipe: Recipe, data: DataSource, rows: Rows, device: torch.device, processes: int) -> dict[str, Any]:
+    """Return where the model came from: base, data, splits, contamination, libraries, seed and machine."""
+    is_gpu = device.type == "cuda"
     return {
-        "base": {"id": recipe.base, "revision": recipe.revision, "weight_sha256": recipe.weight_sha256},
+        "base": {
+            "id": recipe.base,
+            "revision": recipe.revision,
+            "weight_sha256": recipe.weight_sha256,
+            "architecture": recipe.architecture,
+        },
         "recipe": recipe.name,
         "seed": recipe.seed,
         "max_length": recipe.max_length,
-        "data_files": hash_files(root, recipe.sources),
+        "data": describe_data(data, rows.examples),
+        "splits": rows.fingerprints,
+        "contamination": find_contamination(recipe.base, rows.examples, rows.splits),
         "libraries": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "torch_threads": torch.get_num_threads(),
-        "files": {
-            path.relative_to(folder).as_posix(): hash_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
-        },
+        "device": torch.cuda.get_device_name(device) if is_gpu else device.type,
+        "processes": processes,
+    }
+
+
+def measure_cost(recipe: Recipe, wall_s: float) -> dict[str, Any]:
+    """Return the seed and what the run cost: seconds over all its starts, and this process's peak memory in MiB.
+
+    The GPU's peak is what torch had allocated on this process's device, None without one.
+    """
+    has_gpu = torch.cuda.is_available()
+    return {
+        "seed": recipe.seed,
+        "wall_s": round(wall_s, 1),
+        "peak_rss_mib": round(peak_rss_mib(), 1),
+        "peak_gpu_mib": round(torch.cuda.max_memory_allocated() / 1024**2, 1) if has_gpu else None,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
@@ -61,6 +62,18 @@ def split_examples(examples: Sequence[Example], seed: int, threshold: float = SI
         test=tuple(test),
         dropped=tuple(sorted(reasons.items())),
     )
+
+
+def fingerprint_splits(examples: Sequence[Example], splits: Splits) -> dict[str, str]:
+    """Return the SHA-256 of every split's members: equal for the same rows in any order and under any labelling.
+
+    A member is its source, text and target.
+    """
+    result = {}
+    for name, indices in splits.by_name().items():
+        members = sorted("\x1f".join((examples[i].source, examples[i].text, examples[i].target)) for i in indices)
+        result[name] = hashlib.sha256("\n".join(members).encode()).hexdigest()
+    return result
 
 
 def group_examples(examples: Sequence[Example], threshold: float = SIMILARITY) -> list[int]:

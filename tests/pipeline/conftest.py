@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .made_model import ADAPTER, BASE, FakeHub, make_base, make_run, write_parity_set
+from tests.hub_server import HubServer
+
+from .made_model import make_base, make_run, serve_model, write_parity_set
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Made:
     run: Path
     parity_set: Path
     folder: Path
-    hub: FakeHub
+    hub: HubServer
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, hub_cache: None) -> Iterator[
     base = make_base(place / "base")
     run = make_run(place / "run-seed1", base)
     parity_set = write_parity_set(place / "parity_set.csv")
-    with FakeHub({BASE: base, ADAPTER: run}) as hub:
+    with HubServer() as hub:
+        serve_model(hub, base, run)
         export_model(run, None, place / "model", parity_set, hub.url)
         yield Made(base, run, parity_set, place / "model", hub)

@@ -1,4 +1,4 @@
-"""A tiny model of our own for tests: a two-layer random BERT with LoRA, its base, and a Hub that serves both.
+"""A tiny model of our own for tests: a two-layer random BERT with LoRA, its base.
 
 Heavy libraries are imported inside functions, so that collecting the tests stays quick.
 """
@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 from pipeline.text import LABELS
+from tests.hub_server import HubServer
 
 BASE = "made/base"
 ADAPTER = "made/adapter"
@@ -22,6 +21,29 @@ MAX_LENGTH = 32
 WORDS = ["profit", "loss", "falls", "rises", "cuts", "lifts", "outlook", "shares", "deal", "fine", "recall", "record"]
 WORDS += ["warns", "beats", "misses", "flat", "hires"]
 HEADLINES = [f"{WORDS[i % 17]} {WORDS[(3 * i + 1) % 17]} {WORDS[(7 * i + 2) % 17]}" for i in range(80)]
+MEASURES = {
+    "seed": 1,
+    "wall_s": 12.5,
+    "peak_rss_mib": 300.0,
+    "peak_gpu_mib": None,
+    "train_count": 90,
+    "best_epoch": 2,
+    "epochs": [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}],
+    "calibration": {"temperature": 1.25, "ece_before": 0.2, "ece_after": 0.1, "nll_before": 0.9, "nll_after": 0.8},
+}
+FACTS: dict[str, Any] = {
+    "recipe": "made",
+    "seed": 1,
+    "max_length": MAX_LENGTH,
+    "data": {
+        "twitter": {"origin": "made/tweets", "revision": "a" * 40, "row_count": 90, "sha256": "b" * 64},
+        "phrasebank": {"origin": "local copy, made", "revision": "", "row_count": 10, "sha256": "c" * 64},
+    },
+    "splits": {"train": "d" * 64, "validation": "e" * 64, "test": "f" * 64},
+    "contamination": [],
+    "libraries": {"torch": "0.0"},
+    "device": "made processor",
+}
 PAIRS = [(headline, ("", "Acme", "Zenith Corp")[i % 3]) for i, headline in enumerate(HEADLINES)]
 
 
@@ -80,27 +102,28 @@ def make_run(folder: Path, base: Path, labels: Sequence[str] = LABELS) -> Path:
     (folder / "README.md").unlink()
     make_tokenizer().save_pretrained(folder)
     (folder / "vocab.txt").unlink(missing_ok=True)
-    (folder / "recipe.toml").write_text('name = "made"\n')
-    measures = {"row_count": 9, "accuracy": 0.5, "macro_f1": 0.4}
-    (folder / "metrics.json").write_text(json.dumps({"test": {"model": {"twitter": measures, "overall": measures}}}))
+    (folder / "recipe.toml").write_text('name = "made"\n\n[repeats]\nphrasebank = 2\ntwitter = 1\n')
+    measures = {"row_count": 9, "accuracy": 0.5, "accuracy_interval": [0.25, 0.75], "macro_f1": 0.4}
+    guesses = {"twitter": {"accuracy": 0.3, "macro_f1": 0.2}}
+    test = {"model": {"twitter": measures, "overall": measures}, "baselines": {"majority": guesses, "vader": guesses}}
+    (folder / "metrics.json").write_text(json.dumps({**MEASURES, "test": test}))
     seal_run(folder, base)
     return folder
 
 
-def seal_run(folder: Path, base: Path) -> None:
-    """Write the run's provenance.json."""
+def seal_run(folder: Path, base: Path, /, **facts: Any) -> None:
+    """Write the run's provenance.json, with ``facts`` in the place of its own."""
     hashes = {p.name: _digest(p) for p in sorted(folder.iterdir()) if p.name != "provenance.json"}
     origin = {"id": BASE, "revision": COMMIT, "weight_sha256": _digest(base / "model.safetensors")}
-    facts = {"base": origin, "recipe": "made", "seed": 1, "data_files": {}, "libraries": {}, "files": hashes}
-    (folder / "provenance.json").write_text(json.dumps(facts))
+    (folder / "provenance.json").write_text(json.dumps({"base": origin, **FACTS, "files": hashes, **facts}))
 
 
-def make_tokenizer():  # noqa: ANN201 (transformers is not imported here)
-    """Return a WordPiece tokenizer over WORDS and single characters, with the padding trap of real files set."""
+def make_tokenizer(words: Sequence[str] = WORDS):  # noqa: ANN201 (transformers is not imported here)
+    """Return a WordPiece tokenizer over ``words`` and single characters, with the padding trap of real files set."""
     from tokenizers.implementations import BertWordPieceTokenizer
     from transformers import BertTokenizerFast
 
-    pieces = BertWordPieceTokenizer({token: i for i, token in enumerate(_vocabulary())}, lowercase=True)
+    pieces = BertWordPieceTokenizer({token: i for i, token in enumerate(_vocabulary(words))}, lowercase=True)
     pieces.enable_padding(length=64)
     return BertTokenizerFast(tokenizer_object=pieces._tokenizer, do_lower_case=True, model_max_length=MAX_LENGTH)
 
@@ -112,64 +135,16 @@ def write_parity_set(path: Path, pairs: Sequence[tuple[str, str]] = PAIRS) -> Pa
     return path
 
 
-class FakeHub:
-    """A real HTTP server on 127.0.0.1 that answers the Hub's client; ``repositories`` maps names to folders."""
-
-    def __init__(self, repositories: dict[str, Path], commit: str = COMMIT) -> None:
-        self.requests: list[str] = []
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:  # noqa: N802
-                self._answer()
-
-            def do_GET(self) -> None:  # noqa: N802
-                self._answer()
-
-            def _answer(self) -> None:
-                hub.requests.append(f"{self.command} {self.path}")
-                parts = self.path.strip("/").split("/")
-                if parts[:2] == ["api", "models"]:
-                    name, folder = "/".join(parts[2:4]), repositories.get("/".join(parts[2:4]))
-                    names = sorted(p.name for p in folder.iterdir()) if folder else []
-                    body = {"id": name, "sha": commit, "siblings": [{"rfilename": n} for n in names]}
-                    self._send(json.dumps(body).encode() if folder and parts[-1] == commit else None)
-                else:
-                    file = repositories["/".join(parts[:2])] / parts[-1]
-                    self._send(file.read_bytes() if parts[2:4] == ["resolve", commit] and file.is_file() else None)
-
-            def _send(self, body: bytes | None) -> None:
-                self.send_response(404 if body is None else 200)
-                if body is None:
-                    self.send_header("X-Error-Code", "RevisionNotFound")
-                body = body or b""
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("X-Repo-Commit", commit)
-                self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> FakeHub:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+def serve_model(hub: HubServer, base: Path, run: Path | None = None, commit: str = COMMIT) -> None:
+    """Put the base, and a run if given, into ``hub``."""
+    hub.add(BASE, base, revision=commit)
+    if run:
+        hub.add(ADAPTER, run, revision=commit)
 
 
-def _vocabulary() -> list[str]:
+def _vocabulary(words: Sequence[str] = WORDS) -> list[str]:
     characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
-    return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *characters, *(f"##{c}" for c in characters)]
+    return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *characters, *(f"##{c}" for c in characters)]
 
 
 def _hide_outliers(model) -> None:  # noqa: ANN001

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import HOME, load_companies, load_feed_templates, load_settings
+from pipeline.__main__ import main
+from pipeline.config import HOME, AdapterSettings, load_companies, load_feed_templates, load_settings
 from pipeline.errors import ConfigError
 from pipeline.feeds import list_feeds, unheard_tickers
 from pipeline.records import Company, Feed
@@ -34,6 +35,10 @@ def test_shipped_settings_load_and_are_frozen() -> None:
         ("[dedupe]", "[duplicates]", "unknown key duplicates"),
         ('calendar = "XNYS"', 'calendar = ""', "sessions.calendar = '': expected text"),
         ("[fetch]", "[fetch", "not valid TOML"),
+        ('repository = ""', 'repository = "made/adapter"', "adapter.revision = '': expected a commit of 40 hex digits"),
+        ('repository = ""', "repository = 1", "adapter.repository = 1: expected text"),
+        ('revision = ""', f'revision = "{"a" * 40}"', "adapter.repository = '': expected OWNER/NAME on the Hub"),
+        ('repository = ""', "name = 1", "unknown key adapter.name: expected one of repository, revision"),
     ],
 )
 def test_bad_settings_are_refused_by_key(tmp_path: Path, found: str, replacement: str, message: str) -> None:
@@ -44,6 +49,70 @@ def test_bad_settings_are_refused_by_key(tmp_path: Path, found: str, replacement
     assert str(path) in str(refusal.value)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("repository", "revision", "message"),
+    [
+        ("made/adapter", "a" * 40, None),
+        ("made/adapter", "main", "adapter.revision = 'main': expected a commit of 40 hex digits"),
+        ("made/adapter", "A" * 40, "expected a commit of 40 hex digits"),
+        ("runs/made/seed1", "a" * 40, "adapter.repository = 'runs/made/seed1': expected OWNER/NAME"),
+    ],
+)
+def test_an_adapter_is_pinned_by_commit(tmp_path: Path, repository: str, revision: str, message: str | None) -> None:
+    path = tmp_path / "settings.toml"
+    text = SETTINGS.replace('repository = ""', f'repository = "{repository}"')
+    path.write_text(text.replace('revision = ""', f'revision = "{revision}"'))
+    if message is None:
+        assert load_settings(path).adapter == AdapterSettings(repository, revision)
+    else:
+        with pytest.raises(ConfigError) as refusal:
+            load_settings(path)
+        assert message in str(refusal.value)
+
+
+def test_settings_need_no_adapter(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(SETTINGS[: SETTINGS.index("[adapter]")] + SETTINGS[SETTINGS.index("[sessions]") :])
+    assert load_settings(path).adapter == load_settings().adapter == AdapterSettings()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], ("made/adapter", "a" * 40)),
+        (["runs/made-seed1"], ("runs/made-seed1", None)),
+        (["made/other", "--revision", "b" * 40], ("made/other", "b" * 40)),
+    ],
+)
+def test_export_takes_the_adapter_it_is_given_else_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: tuple[str, str | None]
+) -> None:
+    path, seen = tmp_path / "settings.toml", []
+    text = SETTINGS.replace('repository = ""', 'repository = "made/adapter"')
+    path.write_text(text.replace('revision = ""', f'revision = "{"a" * 40}"'))
+
+    def stop(adapter: str, revision: str | None, output: Path, parity_set: Path) -> None:
+        seen.append((adapter, revision))
+        raise ConfigError("far enough")
+
+    monkeypatch.setattr("pipeline.export.export_model", stop)
+    assert main(["export-model", *arguments, "--settings", str(path)]) == 1
+    assert seen == [expected]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [([], "adapter.repository is empty: name an adapter"), (["--revision", "b" * 40], "--revision needs the Hub rep")],
+)
+def test_export_without_an_adapter_is_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(["export-model", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
 
 
 def test_missing_settings_file_is_one_line(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from pipeline.export import (
     ExportReport,
     Parity,
     check_parity,
-    check_size,
     compare_scores,
     convert_to_onnx,
     export_model,
@@ -40,9 +40,10 @@ from pipeline.model_folder import (
 )
 from pipeline.score import OnnxScorer
 from pipeline.text import LABELS
+from tests.hub_server import HubServer
 
 from .conftest import Made
-from .made_model import ADAPTER, BASE, COMMIT, PAIRS, FakeHub, make_base, make_run, seal_run, write_parity_set
+from .made_model import ADAPTER, BASE, COMMIT, PAIRS, make_base, make_run, seal_run, serve_model, write_parity_set
 
 TOLERANCE = 0.1
 """Largest change of a probability that int8 weights may cause in the tiny model: random and ill-conditioned, it moves
@@ -194,7 +195,8 @@ def test_a_model_that_strays_is_refused_and_the_old_folder_stays(made: Made, tmp
     run = make_run(tmp_path / "run", base)
     shutil.copytree(made.folder, tmp_path / "out" / "model")
     before = read_bytes(tmp_path / "out")
-    with FakeHub({BASE: base}, "f" * 40) as hub:
+    with HubServer() as hub:
+        serve_model(hub, base, commit="f" * 40)
         provenance = read_json(run / PROVENANCE)
         provenance["base"]["revision"] = "f" * 40
         (run / PROVENANCE).write_text(json.dumps(provenance))
@@ -212,11 +214,70 @@ def test_the_gate_lies_where_it_says() -> None:
             check_parity(Parity(**{**values, **change}), Path("model"))
 
 
-def test_a_folder_too_large_to_ship_is_refused(tmp_path: Path) -> None:
-    with (tmp_path / "weights").open("wb") as file:
-        file.truncate(25_000_001)
-    with pytest.raises(ModelError, match="25,000,001 bytes; expected at most 25,000,000"):
-        check_size(tmp_path)
+def train_tiny(folder: Path, architecture: str, method: str, base: Path, made: Made) -> np.ndarray:
+    """Write the run folder of a random one-layer model on ``base``; return what that model says of PAIRS."""
+    import torch
+
+    from training.model import build_model, save_model
+    from training.recipe import load_recipe
+    from training.tiny import write_tiny
+
+    smoke = load_recipe(Path(__file__).parents[2] / "training" / "recipes" / "smoke.toml")
+    recipe = replace(smoke, base=f"random:{architecture}", architecture=architecture, method=method)
+    torch.manual_seed(1)
+    model, tokenizer = build_model(recipe)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad and weight.dim() == 2:
+                weight.normal_(std=0.2)
+    headlines, companies = map(list, zip(*PAIRS, strict=True))
+    with torch.inference_mode():
+        inputs = tokenizer(headlines, companies, padding=True, return_tensors="pt")
+        scores = model.eval()(**inputs).logits.softmax(dim=1).numpy()
+    folder.mkdir()
+    save_model(model, tokenizer, recipe, folder)
+    for name in ("recipe.toml", METRICS):
+        shutil.copyfile(made.run / name, folder / name)
+    write_tiny(architecture, base)
+    seal_run(folder, base)
+    return scores
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("architecture", ["bert", "distilbert", "roberta", "deberta-v2", "modernbert", "qwen2"])
+def test_every_architecture_is_exported_as_it_was_trained(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, architecture: str, method: str
+) -> None:
+    """With an adapter and whole; whole, it needs no base, and the one it names is nowhere to be had."""
+    import onnx
+
+    run, base, folder = tmp_path / "run", tmp_path / "base", tmp_path / "model"
+    expected = train_tiny(run, architecture, method, base, made)
+    assert expected.std(axis=0).max() > 0.005, "the headlines must differ, or nothing is compared"
+    name, commit = (f"made/{architecture}", "a" * 40) if method == "lora" else ("made/nowhere", "b" * 40)
+    reseal(run, made, id=name, revision=commit, weight_sha256="")
+    if method == "lora":
+        made.hub.add(name, base, revision=commit)
+    monkeypatch.setattr("pipeline.export.check_parity", lambda *_: None)  # random weights: labels may tie
+    export(made, run, folder)
+    assert np.abs(OnnxScorer(folder).score(PAIRS) - expected).mean() < TOLERANCE / 10
+    trained = load_trained(run, base if method == "lora" else None)
+    onnx.save(convert_to_onnx(trained), folder / ONNX_FILE)
+    write_provenance(folder, read_json(folder / PROVENANCE))
+    assert np.abs(OnnxScorer(folder).score(PAIRS) - expected).max() < 1e-5
+
+
+def test_a_whole_model_is_named_by_its_weights_and_checked_like_an_adapter(made: Made, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train_tiny(run, "bert", "full", tmp_path / "base", made)
+    report = export(made, run, tmp_path / "model")
+    facts = read_json(report.folder / PROVENANCE)
+    assert facts["adapter"]["weight_sha256"] == read_json(run / PROVENANCE)["files"]["model.safetensors"]
+    assert facts["revision"] == report.revision == read_model_folder(report.folder).revision
+    with (run / "model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ModelError, match="model.safetensors has SHA-256"):
+        export(made, run, tmp_path / "model")
 
 
 def change_weights(run: Path) -> None:
@@ -352,8 +413,8 @@ def test_the_card_says_what_the_hub_reads(made: Made, tmp_path: Path) -> None:
     card = ModelCard.load(folder / "README.md")
     assert card.data.license == "cc-by-nc-sa-3.0"
     assert {(r.dataset_type, r.metric_type, r.metric_value) for r in card.data.eval_results} == {
-        ("zeroshot/twitter-financial-news-sentiment", "accuracy", 0.5),
-        ("zeroshot/twitter-financial-news-sentiment", "f1", 0.4),
+        ("made/tweets", "accuracy", 0.5),
+        ("made/tweets", "f1", 0.4),
         ("all", "accuracy", 0.5),
         ("all", "f1", 0.4),
     }
@@ -365,6 +426,8 @@ def test_the_card_says_what_the_hub_reads(made: Made, tmp_path: Path) -> None:
     }
     assert "Measured on this int8 model" in card.text
     assert "| FiQA 2018 task 1 | 7 | 0.625 | 0.500 |" in card.text
+    assert "Nothing is known of the base having been trained on any test row" in card.text
+    assert "these weights are for non-commercial use only" in card.text
     assert read_json(folder / METRICS)["test"] == read_json(made.folder / METRICS)["test"]
     assert read_model_folder(folder).revision == read_model_folder(made.folder).revision
 

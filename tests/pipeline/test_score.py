@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +20,9 @@ from pipeline.score import OnnxScorer, plan_batches, softmax
 
 from .conftest import Made
 from .made_model import MAX_LENGTH, PAIRS
+
+if TYPE_CHECKING:
+    import onnx
 
 ODD_PAIRS = [
     ("", ""),
@@ -119,18 +129,64 @@ def test_progress_counts_distinct_pairs_on_stderr(scorer: OnnxScorer, capsys: py
     assert captured.err.endswith(f"\rscored {len(set(PAIRS))} of {len(set(PAIRS))}\n")
 
 
-def test_a_graph_with_foreign_inputs_is_refused(made: Made, tmp_path) -> None:  # noqa: ANN001
-    import shutil
-
+def rewrite_graph(made: Made, folder: Path, change: Callable[[onnx.GraphProto], object]) -> Path:
+    """Write the model with its graph changed, sealed again."""
     import onnx
 
-    folder = tmp_path / "model"
     shutil.copytree(made.folder, folder)
     model = onnx.load(folder / ONNX_FILE)
-    model.graph.input[0].name = "pixels"
-    for node in model.graph.node:
-        node.input[:] = ["pixels" if name == "input_ids" else name for name in node.input]
+    change(model.graph)
     onnx.save(model, folder / ONNX_FILE)
     write_provenance(folder, read_json(folder / PROVENANCE))
+    return folder
+
+
+def fix_input(graph: onnx.GraphProto, name: str) -> None:
+    """Make the graph compute the input ``name`` itself: zeros in the shape of input_ids."""
+    from onnx import helper
+
+    kept = [found for found in graph.input if found.name != name]
+    del graph.input[:]
+    graph.input.extend(kept)
+    nodes = [*graph.node]
+    del graph.node[:]
+    graph.node.extend([helper.make_node("Sub", ["input_ids", "input_ids"], [name]), *nodes])
+
+
+def test_a_graph_is_fed_only_what_it_asks_for(made: Made, tmp_path: Path, scorer: OnnxScorer) -> None:
+    folder = rewrite_graph(made, tmp_path / "model", lambda graph: fix_input(graph, "token_type_ids"))
+    scores, whole = OnnxScorer(folder).score(PAIRS), scorer.score(PAIRS)
+    assert np.abs(scores.sum(axis=1) - 1).max() < 1e-6
+    assert np.abs(scores - whole).max() > 1e-4, "the segments count, so leaving them out must show"
+
+
+def test_a_graph_without_a_mask_is_refused(made: Made, tmp_path: Path) -> None:
+    folder = rewrite_graph(made, tmp_path / "model", lambda graph: fix_input(graph, "attention_mask"))
+    with pytest.raises(ModelError, match="inputs are input_ids, token_type_ids; expected input_ids, attention_mask"):
+        OnnxScorer(folder)
+
+
+@pytest.mark.parametrize(("token", "expected"), [(3, 3), (None, 0)])
+def test_rows_are_filled_with_the_models_own_padding(made: Made, tmp_path: Path, token: object, expected: int) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(made.folder, folder)
+    config = read_json(folder / "config.json")
+    (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": token}))
+    write_provenance(folder, read_json(folder / PROVENANCE))
+    scorer, fed = OnnxScorer(folder), []
+    run = scorer._session.run
+    scorer._session = SimpleNamespace(run=lambda _, inputs: fed.append(inputs) or run(None, inputs))
+    scorer.score([("profit", ""), ("profit falls and falls", "Acme")])
+    (inputs,) = fed
+    assert set(inputs["input_ids"][inputs["attention_mask"] == 0]) == {expected}
+
+
+def test_a_graph_with_foreign_inputs_is_refused(made: Made, tmp_path: Path) -> None:
+    def rename(graph: onnx.GraphProto) -> None:
+        graph.input[0].name = "pixels"
+        for node in graph.node:
+            node.input[:] = ["pixels" if name == "input_ids" else name for name in node.input]
+
+    folder = rewrite_graph(made, tmp_path / "model", rename)
     with pytest.raises(ModelError, match="inputs are attention_mask, pixels, token_type_ids; expected input_ids"):
         OnnxScorer(folder)

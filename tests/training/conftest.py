@@ -9,6 +9,8 @@ from random import Random
 
 import pytest
 
+from training.readers import LocalFolder
+
 VOCABULARY = """
 amber basket candle dagger ember falcon garden harbour island jacket kettle ladder marble needle orchard
 pepper quarry ribbon saddle timber umbrella velvet window yellow zephyr anchor bridge copper desert engine
@@ -18,6 +20,8 @@ urchin valley walnut yonder zigzag
 WORDS = VOCABULARY.split()
 SIGNS = {"negative": "losses widen", "neutral": "meeting held", "positive": "profit soars"}
 TWITTER = {"negative": "0", "positive": "1", "neutral": "2"}
+FIQA_FILE = "fiqa_2018_task1/fiqa_task1_flat.csv"
+FIQA_COLUMNS = ("_id", "sentence", "target", "aspect", "score", "type", "hf_split")
 FIQA = {"negative": "-0.6", "neutral": "0.05", "positive": "0.7"}
 
 
@@ -30,17 +34,30 @@ def mini_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(root, "twitter_financial_news/sent_train.csv", ("text", "label"), tweets[:90])
     write_table(root, "twitter_financial_news/sent_valid.csv", ("text", "label"), tweets[90:])
     fiqa = [
-        (text, "Acme", FIQA[name], ("post", "headline")[i % 2], ("train", "valid", "test")[i % 3])
+        (
+            str(i),
+            text,
+            "Acme",
+            "Stock/Price",
+            FIQA[name],
+            ("post", "headline")[i % 2],
+            ("train", "valid", "test")[i % 3],
+        )
         for i, (text, name) in enumerate(make_texts(random))
     ]
-    columns = ("sentence", "target", "score", "type", "hf_split")
-    write_table(root, "fiqa_2018_task1/fiqa_task1_flat.csv", columns, fiqa)
+    write_table(root, FIQA_FILE, FIQA_COLUMNS, fiqa)
     pairs = [
         (text, f"{{'Acme': '{name}', 'Bolt': 'neutral'}}" if i % 2 else f"{{'Acme': '{name}'}}")
         for i, (text, name) in enumerate(make_texts(random))
     ]
     write_table(root, "sentfin/SEntFiN.csv", ("Title", "Decisions"), pairs)
     return root
+
+
+@pytest.fixture(scope="session")
+def mini_data(mini_root: Path) -> LocalFolder:
+    """The reader of ``mini_root``."""
+    return LocalFolder(mini_root)
 
 
 def make_texts(random: Random) -> list[tuple[str, str]]:

@@ -1,46 +1,153 @@
-"""Recipes that ship load; anything unknown or impossible is refused with file, key and what was expected."""
+"""Recipes that ship load and differ as they say; anything unknown or impossible is refused with file and key."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from training.recipe import PACKAGE, RecipeError, load_recipe
+from training.recipe import (
+    ARCHITECTURES,
+    PACKAGE,
+    RANDOM,
+    RecipeError,
+    format_recipe,
+    load_recipe,
+    rebase_recipe,
+    reseed_recipe,
+    shrink_recipe,
+)
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+LORA = {"method", "learning_rate"}
+BASE = {"base", "revision"}
+CHANGES: dict[str, set[str]] = {
+    "no-fiqa": {"mix"},
+    "fiqa-heavy": {"mix"},
+    "fiqa-only": {"mix", "epoch_rows"},
+    "multi-task": {"score_weight", "score_head"},
+    "one-head": {"score_weight"},
+    "finbert": BASE,
+    "distilbert": BASE | {"architecture"},
+    "early-stopping": {"epochs", "early_stopping"},
+    "warmup": {"schedule", "warmup_share"},
+    "class-weights": {"mix", "repeats", "class_weights"},
+    "lora": LORA,
+    "qlora": LORA,
+    "rslora": LORA | {"rslora"},
+    "dora": LORA | {"dora"},
+    "fiqa-percentile": {"fiqa_labels"},
+    "decoder": LORA | BASE | {"architecture"},
+    "modernbert": BASE | {"architecture"},
+    "deberta": BASE | {"architecture"},
+    "distil": {"teacher", "teacher_weight", "teacher_temperature"},
+}
 
 
-def test_every_recipe_that_ships_loads_and_is_named_after_its_file() -> None:
-    paths = sorted(RECIPES.glob("*.toml"))
-    assert [load_recipe(path).name for path in paths] == [path.stem for path in paths]
-    assert {"default", "smoke"} <= {path.stem for path in paths}
-    assert load_recipe(RECIPES / "default.toml").base == PACKAGE
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_that_ships_loads_and_is_named_after_its_file(name: str) -> None:
+    assert load_recipe(RECIPES / f"{name}.toml").name == name
 
 
-CASES = [
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"baseline", "default", "smoke"}))
+def test_an_experiment_differs_from_the_baseline_in_what_it_is_about_and_nothing_else(name: str) -> None:
+    baseline, recipe = (asdict(load_recipe(RECIPES / f"{one}.toml")) for one in ("baseline", name))
+    assert {key for key in recipe if recipe[key] != baseline[key]} == CHANGES[name] | {"name"}
+
+
+def test_the_baseline_is_the_one_asked_for() -> None:
+    recipe = load_recipe(RECIPES / "baseline.toml")
+    assert (recipe.base, recipe.method, recipe.seed) == ("google-bert/bert-base-uncased", "full", 42)
+    assert (recipe.epochs, recipe.learning_rate, recipe.batch_size) == (3, 2e-5, 32)
+    assert recipe.mix == {"phrasebank": 0.60, "twitter": 0.15, "fiqa": 0.25}
+    assert recipe.sources == ("phrasebank", "twitter", "fiqa")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_is_written_as_the_file_that_loads_as_itself(tmp_path: Path, name: str) -> None:
+    recipe = load_recipe(RECIPES / f"{name}.toml")
+    for one in (recipe, shrink_recipe(recipe), rebase_recipe(recipe), reseed_recipe(recipe, 7)):
+        path = tmp_path / f"{one.name}.toml"
+        path.write_text(format_recipe(one))
+        assert load_recipe(path) == one
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_smoke_run_keeps_what_the_recipe_is_about(name: str) -> None:
+    recipe = load_recipe(RECIPES / f"{name}.toml")
+    smoke = shrink_recipe(recipe)
+    assert smoke.base == RANDOM + recipe.architecture
+    assert smoke.train_limit <= 300
+    assert (smoke.epochs, smoke.epoch_rows) <= (2, 300)
+    kept = (
+        "architecture method rslora dora class_weights score_weight score_head fiqa_labels schedule early_stopping mix"
+    )
+    for key in kept.split():
+        assert getattr(smoke, key) == getattr(recipe, key)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_on_minilm_a_recipe_keeps_all_but_its_base_and_rate(name: str) -> None:
+    recipe = load_recipe(RECIPES / f"{name}.toml")
+    small = rebase_recipe(recipe)
+    assert (small.base, small.architecture) == (PACKAGE, "bert")
+    assert len(small.weight_sha256) == 64
+    base = {key: getattr(recipe, key) for key in ("base", "revision", "weight_sha256", "architecture")}
+    assert replace(small, **base, learning_rate=recipe.learning_rate) == recipe
+    assert rebase_recipe(small) == small
+    if name in ("baseline", "lora"):
+        assert small.learning_rate == pytest.approx({"baseline": 1e-4, "lora": 1e-3}[name])
+
+
+SMOKE = [
     ("epochs = 2", "epochs = 0", "epochs is 0; expected 1..100"),
     ("epochs = 2", 'epochs = "2"', "epochs is '2'; expected int"),
     ("epochs = 2", "epochs = true", "epochs is True; expected int"),
     ("epochs = 2", "epochs = 2\nepoch = 3", "unknown key 'epoch'"),
     ("epochs = 2", "", "key 'epochs' is missing"),
+    ("epochs = 2", "epochs = ", "not a TOML file"),
     ("learning_rate = 5e-3", "learning_rate = -1", "learning_rate is -1.0; expected 1e-07..1"),
     ("learning_rate = 5e-3", "learning_rate = nan", "learning_rate is nan"),
     ('name = "smoke"', 'name = "../x"', "name is '../x'; expected lower-case"),
     ('target_modules = "all-linear"', 'target_modules = "query"', "target_modules is 'query'; expected 'all-linear'"),
     ("fiqa = 1", "fiqa = 0", "repeats.fiqa is 0; expected 1..100"),
     ("fiqa = 1", "reddit = 1", "repeats.reddit is 1; expected 1..100 for one of phrasebank"),
-    ('base = "random:tiny"', 'base = "/models/mine"', "base is '/models/mine'; expected package:"),
-    ('base = "random:tiny"', 'base = "owner/name"', "revision is ''; expected a commit of 40 hex digits"),
+    ('base = "random:bert"', 'base = "/models/mine"', "base is '/models/mine'; expected package:"),
+    ('base = "random:bert"', 'base = "owner/name"', "revision is ''; expected a commit of 40 hex digits"),
+    ('base = "random:bert"', 'base = "random:roberta"', "base is 'random:roberta'; expected random:bert"),
     ('revision = ""', 'revision = "main"', "revision is 'main'; expected an empty string"),
-    ('base = "random:tiny"\nrevision = ""', f'base = "{PACKAGE}"\nrevision = "0.1.0"', "weight_sha256 is ''; expected"),
-    ("epochs = 2", "epochs = ", "not a TOML file"),
+    ('base = "random:bert"\nrevision = ""', f'base = "{PACKAGE}"\nrevision = "0.1.0"', "weight_sha256 is ''; expected"),
+    ("seed = 42", 'seed = 42\narchitecture = "gpt2"', "architecture is 'gpt2'; expected one of bert, distilbert"),
+    ("seed = 42", "seed = 42\nmix = { fiqa = 1.0 }", "expected one of the two"),
+    ("seed = 42", "seed = 42\nepoch_rows = 9", "epoch_rows is 9; expected 0 without a mix"),
+    ("seed = 42", "seed = 42\naccumulate = 5", "accumulate is 5; expected a divisor of batch_size 32"),
+    ("seed = 42", 'seed = 42\nteacher = "runs/x"', "teacher_weight is 0.0; expected above 0 with a teacher"),
+    ("seed = 42", "seed = 42\nteacher_weight = 0.5", "teacher_weight is 0.5; expected above 0 with a teacher, else 0"),
+    ("seed = 42", 'seed = 42\nmethod = "full"\ndora = true', "dora is True; expected false with method 'full'"),
+    ("seed = 42", 'seed = 42\nmethod = "full"\nrslora = true', "rslora is True; expected false with method 'full'"),
+    ("score_weight = 1.0", 'score_head = "separate"', "score_weight is 0.0; expected above 0 for a separate head"),
+]
+MIXED = [
+    ("fiqa = 0.25", "fiqa = 0.35", "mix sums to 1.1; expected shares that sum to 1"),
+    ("fiqa = 0.25", "fiqa = 0.0", "mix.fiqa is 0.0; expected 0..1"),
+    ("fiqa = 0.25", "reddit = 0.25", "mix.reddit is 0.25; expected 0..1 for one of phrasebank"),
+    ("86b5e0934494bd15c9632b12f734a8a67f723594", "main", "revision is 'main'; expected a commit of 40 hex digits"),
+    ('method = "full"', 'method = "half"', "method is 'half'; expected one of full, lora, qlora"),
+    ('weight_sha256 = ""', 'weight_sha256 = "abc"', "weight_sha256 is 'abc'; expected the base's 64 hex digits"),
 ]
 
 
-@pytest.mark.parametrize(("found", "replacement", "message"), CASES)
-def test_a_bad_recipe_is_refused_with_file_and_key(tmp_path: Path, found: str, replacement: str, message: str) -> None:
-    text = (RECIPES / "smoke.toml").read_text()
+@pytest.mark.parametrize(
+    ("name", "found", "replacement", "message"),
+    [*(("smoke", *case) for case in SMOKE), *(("baseline", *case) for case in MIXED)],
+)
+def test_a_bad_recipe_is_refused_with_file_and_key(
+    tmp_path: Path, name: str, found: str, replacement: str, message: str
+) -> None:
+    text = (RECIPES / f"{name}.toml").read_text()
     assert found in text
     path = tmp_path / "bad.toml"
     path.write_text(text.replace(found, replacement))
@@ -54,3 +161,8 @@ def test_a_bad_recipe_is_refused_with_file_and_key(tmp_path: Path, found: str, r
 def test_a_missing_recipe_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"none.toml: cannot be read: No such file"):
         load_recipe(tmp_path / "none.toml")
+
+
+def test_every_architecture_has_a_recipe_but_one_that_shares_its_parts() -> None:
+    used = {load_recipe(RECIPES / f"{name}.toml").architecture for name in NAMES}
+    assert set(ARCHITECTURES) - used == {"roberta"}

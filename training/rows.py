@@ -1,0 +1,51 @@
+"""A recipe and the data -> the rows a run trains on, chooses on and is tested on, with their FiQA classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .data import Example, load_examples
+from .fiqa import choose_thresholds, relabel_scores
+from .readers import DataSource
+from .recipe import Recipe
+from .splits import SPLIT_SEED, Splits, fingerprint_splits, split_examples
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a run: ``train`` and ``validation`` of the recipe's sources, ``test`` of all sources.
+
+    Train and validation carry the recipe's FiQA classes (``thresholds``), test always the fixed ones. ``examples`` are
+    all rows as published, which ``splits`` indexes; ``relabelled`` the same with the recipe's classes on every side.
+    """
+
+    examples: list[Example]
+    relabelled: list[Example]
+    splits: Splits
+    fingerprints: dict[str, str]
+    thresholds: tuple[float, float]
+    train: list[Example]
+    validation: list[Example]
+    test: list[Example]
+
+
+def read_rows(recipe: Recipe, data: DataSource) -> Rows:
+    """Return the rows of ``recipe``. Every source is read and split, so that all recipes meet the same test rows.
+
+    Raises:
+        DataError: a source is out of reach or malformed, or percentile thresholds cannot be found.
+    """
+    examples = load_examples(data)
+    splits = split_examples(examples, SPLIT_SEED)
+    thresholds = choose_thresholds(recipe.fiqa_labels, examples, splits)
+    relabelled = relabel_scores(examples, range(len(examples)), thresholds)
+    return Rows(
+        examples=examples,
+        relabelled=relabelled,
+        splits=splits,
+        fingerprints=fingerprint_splits(examples, splits),
+        thresholds=thresholds,
+        train=[relabelled[i] for i in splits.train if examples[i].source in recipe.sources],
+        validation=[relabelled[i] for i in splits.validation if examples[i].source in recipe.sources],
+        test=[examples[i] for i in splits.test],
+    )

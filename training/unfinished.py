@@ -1,0 +1,117 @@
+"""The folder of a run that is not done: claimed, gone on from or refused, and what to say when a run ends in it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .checkpoint import load_checkpoint, write_atomic
+from .recipe import Recipe, format_recipe, load_recipe
+from .steps import TrainingError
+
+CHECKPOINT, RECIPE = "checkpoint.pt", "recipe.toml"
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG)
+
+
+class TrainingInterruptedError(TrainingError):
+    """Ctrl-C; the same command goes on from what was done."""
+
+
+def claim_folder(output: Path, recipe: Recipe) -> tuple[Path, Path]:
+    """Return where the run goes and where its unfinished work lies, after making sure that ``output`` is a folder.
+
+    Raises:
+        TrainingError: the run is there already, or ``output`` cannot be made.
+    """
+    folder = output / f"{recipe.name}-seed{recipe.seed}"
+    if folder.exists():
+        raise TrainingError(f"{folder} exists; remove it or choose another --output")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"--output {output} cannot be made: {error.strerror}") from error
+    return folder, folder.with_name(f"{folder.name}.unfinished")
+
+
+def begin_unfinished(folder: Path, recipe: Recipe, restart: bool) -> None:
+    """Make ``folder`` with the recipe in it, unless it is there already and ``restart`` does not discard it."""
+    if restart and folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    if not (folder / RECIPE).exists():
+        write_atomic(folder / RECIPE, format_recipe(recipe).encode())
+
+
+def read_unfinished(folder: Path, recipe: Recipe, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the checkpoint in ``folder``, None where there is none yet.
+
+    ``facts`` holds what must be as it was: "splits" (fingerprints), "processes" and "device".
+
+    Raises:
+        TrainingError: the recipe or a fact is another one; names it.
+        CheckpointError: the checkpoint is torn.
+    """
+    before, now = asdict(load_recipe(folder / RECIPE)), asdict(recipe)
+    for key in now:
+        _compare(folder, f"recipe key {key}", before[key], now[key])
+    if not (folder / CHECKPOINT).exists():
+        return None
+    state = load_checkpoint(folder / CHECKPOINT)
+    for name, fingerprint in facts["splits"].items():
+        _compare(folder, f"data: {name} rows", state["splits"][name][:12], fingerprint[:12])
+    for key in ("processes", "device"):
+        _compare(folder, key, state[key], facts[key])
+    return state
+
+
+@contextlib.contextmanager
+def end_in_one_line(recipe: Recipe, folder: Path) -> Iterator[None]:
+    """Turn Ctrl-C, too little memory and a dead disk into a TrainingError that says how to go on from ``folder``."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise TrainingInterruptedError(f"interrupted; {_how_to_go_on(folder)}") from error
+    # Not a list of types: torch, safetensors and tokenizers report the same full disk as three kinds of exception.
+    except Exception as error:
+        reason = explain_fault(error, recipe)
+        if reason is None:
+            raise
+        raise TrainingError(f"{reason}; {_how_to_go_on(folder)}") from error
+
+
+def explain_fault(error: Exception, recipe: Recipe) -> str | None:
+    """Return what to tell a person of an ``error`` of memory or disk, None for any other."""
+    if is_out_of_memory(error):
+        parts = f" in {recipe.accumulate} parts" if recipe.accumulate > 1 else ""
+        return f"out of memory at batch_size {recipe.batch_size}{parts}: free some, or raise accumulate and --restart"
+    if is_disk_fault(error):
+        return f"the disk failed: {str(error).splitlines()[0]}"
+    return None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether ``error`` is Python's or torch's way (on a GPU, on a CPU) of running out of memory."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+def is_disk_fault(error: Exception) -> bool:
+    """Say whether ``error`` is Python's or a native library's way of saying that the disk is full or gone."""
+    if isinstance(error, OSError):
+        return error.errno in DISK_FAULTS
+    return any(f"os error {number}" in str(error) for number in DISK_FAULTS)
+
+
+def _compare(folder: Path, what: str, before: Any, now: Any) -> None:
+    if before != now:
+        raise TrainingError(f"{folder}: {what} was {before!r}, now {now!r}; train with --restart to begin anew")
+
+
+def _how_to_go_on(folder: Path) -> str:
+    return f"nothing was published, the same command goes on from {folder}"
