@@ -134,7 +134,7 @@ def format_training(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -
     yield f"- recipe {provenance['recipe']}, seed {provenance['seed']}"
     if "train_count" in metrics:
         epochs = f"best epoch {metrics['best_epoch']} of {len(metrics['epochs'])}, chosen on validation rows"
-        yield f"- {metrics['train_count']} training rows to draw from; {epochs}"
+        yield f"- {metrics['train_count']} training rows; {epochs}"
     memory = f"{metrics['peak_rss_mib']:.0f} MiB of memory" if metrics.get("peak_rss_mib") else ""
     graphics = f"{metrics['peak_gpu_mib']:.0f} MiB on the GPU" if metrics.get("peak_gpu_mib") else ""
     wall = f"{metrics['wall_s']:.1f} s" if metrics.get("wall_s") else ""

@@ -2,8 +2,8 @@
 
 A recipe is judged on a source (or the mix) by accuracy. It is "better" only if its mean is above the baseline's by more
 than the larger of the two standard deviations over seeds, it has more rows right than the baseline under every seed
-they share, and the largest of these seeds' McNemar p-values is below 0.05; "worse" likewise; else no difference is
-shown. On the mix, McNemar's test counts the rows of the mix's sources alike.
+they share, and the largest of these seeds' p-values is below 0.05; "worse" likewise; else no difference is shown.
+The test is McNemar's; on the mix it is a paired z-test of the weighted accuracies.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.errors import PipelineError
 from .data import SOURCES
 from .evaluate import MIX
 from .run_record import Run, read_outcome, read_run
-from .significance import Difference, compare_right, macro_f1_difference
+from .significance import Difference, compare_right, compare_weighted, macro_f1_difference
 
 PLACES = ("mix", "overall", *SOURCES)
 SIGNIFICANT = 0.05
@@ -140,10 +140,10 @@ def summarise(values: Sequence[float]) -> Spread:
     return Spread(mean, sd, mean - half, mean + half)
 
 
-def judge(ours: Sequence[float], theirs: Sequence[float], leads: Sequence[int], ps: Sequence[float]) -> str:
+def judge(ours: Sequence[float], theirs: Sequence[float], leads: Sequence[float], ps: Sequence[float]) -> str:
     """Return the verdict on accuracies per shared seed, by the rule at the top of this module.
 
-    ``leads`` are, per seed, rows only we have right less rows only they have right; ``ps`` McNemar's p-values.
+    ``leads`` are, per seed, by how much we are ahead on the rows, of which only the sign counts; ``ps`` the p-values.
     """
     if len(ours) < 2:
         return ONE_SEED
@@ -177,9 +177,8 @@ def _summarise_group(
 def _hold_against(
     place: str, pairs: Sequence[tuple[Run, Run]], outcomes: Mapping[tuple[str, int], tuple[np.ndarray, np.ndarray]]
 ) -> Against:
-    tests = [compare_right(_right(run, place), _right(base, place)) for run, base in pairs]
+    leads, ps = zip(*(_test_pair(place, run, base) for run, base in pairs), strict=True)
     ours, theirs = ([run.measures[place]["accuracy"] for run in side] for side in zip(*pairs, strict=True))
-    leads = [test.only_a_count - test.only_b_count for test in tests]
     draws = {}
     for run, base in pairs:
         a, b = outcomes.get((run.recipe, run.seed)), outcomes.get((base.recipe, base.seed))
@@ -189,13 +188,21 @@ def _hold_against(
         seeds=tuple(run.seed for run, _ in pairs),
         accuracy=float(np.mean(ours) - np.mean(theirs)),
         macro_f1=float(np.mean([a.measures[place]["macro_f1"] - b.measures[place]["macro_f1"] for a, b in pairs])),
-        largest_p=max(test.p for test in tests),
-        verdict=judge(ours, theirs, leads, [test.p for test in tests]),
+        largest_p=max(ps),
+        verdict=judge(ours, theirs, leads, ps),
         macro_f1_draws=draws,
     )
 
 
-def _right(run: Run, place: str) -> np.ndarray:
-    """Return which test rows of ``place`` the run has right, bool (n,), source by source."""
-    sources = MIX if place == "mix" else run.right if place == "overall" else (place,)
+def _test_pair(place: str, run: Run, base: Run) -> tuple[float, float]:
+    """Return by how much ``run`` is ahead of ``base`` on the test rows of ``place``, and the p-value."""
+    if place == "mix":
+        return compare_weighted([(_right(run, [one]), _right(base, [one])) for one in MIX], list(MIX.values()))
+    sources = list(run.right) if place == "overall" else [place]
+    test = compare_right(_right(run, sources), _right(base, sources))
+    return test.only_a_count - test.only_b_count, test.p
+
+
+def _right(run: Run, sources: Sequence[str]) -> np.ndarray:
+    """Return which test rows of ``sources`` the run has right, bool (n,), source by source."""
     return np.array([digit == "1" for source in sources for digit in run.right[source]], dtype=bool)

@@ -17,10 +17,10 @@ BEGIN = "<!-- generated from training/results; do not edit from here to the end 
 END = "<!-- end of the generated part -->"
 RULE = (
     "Verdict: a recipe is *better* only if its mean accuracy is above the baseline's by more than the larger of their "
-    "two standard deviations over seeds, it has more test rows right than the baseline under every shared seed, and "
-    "the largest of the seeds' p-values (McNemar's exact test on the same rows) is below 0.05; *worse* likewise; "
-    "otherwise *no difference shown*. The mix is judged on its sources' rows, counted alike in the test. The p-values "
-    "are not corrected for the number of recipes."
+    "two standard deviations over seeds, it is ahead on the test rows under every shared seed, and the largest of the "
+    "seeds' p-values is below 0.05 (McNemar's exact test on the same rows; for the mix, a paired z-test of the weighted "
+    "accuracies); *worse* likewise; otherwise *no difference shown*. The p-values are not corrected for the number of "
+    "recipes. Minutes are wall time on a machine shared with other work."
 )
 OVERALL_GOAL, FIQA_GOAL, MINUTES_GOAL = 0.87, 0.60, 30
 
@@ -76,7 +76,7 @@ def describe_protocol(runs: Sequence[Run]) -> str:
     rows, rates, epochs = (
         _join(values)
         for values in (
-            (run.settings["epoch_rows"] or run.settings["train_limit"] for run in runs),
+            (run.settings["epoch_rows"] for run in runs),
             (run.settings["learning_rate"] for run in runs),
             (run.settings["epochs"] for run in runs),
         )
@@ -86,8 +86,7 @@ def describe_protocol(runs: Sequence[Run]) -> str:
     return (
         f"{len(runs)} runs: {len({run.recipe for run in runs})} recipes under seeds {_join(run.seed for run in runs)}, "
         f"all on the base {_join(run.base['id'] + ' ' + run.base['revision'] for run in runs)}, with "
-        f"{rows} training rows per epoch (a recipe with shares draws them anew every epoch, one with every row once "
-        f"keeps the same), at most {epochs} epochs, learning rates {rates}. "
+        f"{rows} training rows per epoch, drawn anew every epoch, at most {epochs} epochs, learning rates {rates}. "
         f"Every run is measured on the same test rows ({counts}); the mix is the mean over sources weighted {mix}. "
         + (f"No recipe was trained on {unseen}: there it shows what carries over. " if unseen else "")
         + "Epoch and temperature were chosen on validation rows. "

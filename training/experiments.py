@@ -123,17 +123,9 @@ def plan_jobs(
         if not experiment.is_comparable:
             jobs.append(_plan_job(shrink_recipe(recipe), output))
             continue
-        limited = limit_rows(rebase_recipe(recipe), epoch_rows)
+        limited = replace(rebase_recipe(recipe), epoch_rows=epoch_rows)
         jobs += [_plan_job(reseed_recipe(limited, seed), output) for seed in seeds]
     return jobs
-
-
-def limit_rows(recipe: Recipe, epoch_rows: int) -> Recipe:
-    """Return ``recipe`` with epochs of ``epoch_rows`` rows.
-
-    A recipe with repeats has no such length: it keeps ``epoch_rows`` distinct rows at most and repeats them.
-    """
-    return replace(recipe, epoch_rows=epoch_rows) if recipe.mix else replace(recipe, train_limit=epoch_rows)
 
 
 def check_finished(job: Job) -> None:

@@ -30,10 +30,12 @@ SHOWN_STEPS = 20
 
 @dataclass(frozen=True)
 class Fit:
-    """What the fit found: the chosen epoch (from 1) and one record of loss, validation measures and time per epoch."""
+    """What the fit found: the chosen epoch (from 1), one record of loss, validation measures and time per epoch, and
+    how many distinct rows it met."""
 
     best_epoch: int
     epochs: tuple[dict[str, float], ...]
+    row_count: int
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def fit_model(
         if store:
             save_progress(fitting, store)
     load_trainable(fitting.bare_model, progress.best)
-    return Fit(find_best(progress.records), tuple(progress.records))
+    met = {row for epoch in epochs[: len(progress.records)] for row in epoch}
+    return Fit(find_best(progress.records), tuple(progress.records), len(met))
 
 
 def run_epoch(fitting: Fitting, store: Store | None) -> None:

@@ -37,7 +37,7 @@ def measure_run(
     labels, None where it has none.
     """
     result: dict[str, Any] = {
-        "train_count": len(rows.train),
+        "train_count": fit.row_count,
         "best_epoch": fit.best_epoch,
         "epochs": list(fit.epochs),
         "thresholds": list(rows.thresholds),

@@ -23,9 +23,10 @@ class MixError(PipelineError):
 def plan_rows(examples: Sequence[Example], recipe: Recipe, random: Random) -> list[list[int]]:
     """Return, for every epoch, indices into ``examples``, the training rows of the recipe's sources.
 
-    With ``repeats`` every row of a source comes that often, in order. With ``mix`` an epoch has exactly its length and
-    each source its share within one row: every row of a source floor(wanted / rows) times, and the rest drawn without
-    replacement, anew in every epoch. ``train_limit`` first caps the distinct rows. The order within an epoch says
+    With ``repeats`` every row of a source comes that often, in order; ``epoch_rows`` of these are drawn, anew in every
+    epoch, if it is shorter. With ``mix`` an epoch has exactly its length and each source its share within one row:
+    every row of a source floor(wanted / rows) times, and the rest drawn without replacement, anew in every epoch.
+    ``train_limit`` first caps the distinct rows. The order within an epoch says
     nothing; batches are shuffled later. Deterministic under ``random``.
 
     Raises:
@@ -33,8 +34,10 @@ def plan_rows(examples: Sequence[Example], recipe: Recipe, random: Random) -> li
     """
     pools = limit_rows(group_sources(examples, recipe.sources), recipe.train_limit, random)
     if recipe.repeats:
-        rows = sorted(i for pool in pools.values() for i in pool)
-        return [[i for i in rows for _ in range(recipe.repeats[examples[i].source])]] * recipe.epochs
+        rows = [i for i in sorted(i for pool in pools.values() for i in pool) for _ in range(recipe.repeats[examples[i].source])]
+        if not 0 < recipe.epoch_rows < len(rows):
+            return [rows] * recipe.epochs
+        return [sorted(random.sample(rows, recipe.epoch_rows)) for _ in range(recipe.epochs)]
     total = recipe.epoch_rows or sum(map(len, pools.values()))
     wanted = share_out(total, recipe.mix)
     return [

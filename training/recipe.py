@@ -45,7 +45,8 @@ class Recipe:
 
     Rows. Either ``repeats`` says how often each source's training rows count per epoch, or ``mix`` gives each source
     its share of an epoch (shares sum to 1): a source with too few rows is drawn more than once, one with too many is
-    drawn anew every epoch. ``epoch_rows`` is the length of a mixed epoch, 0 for as many as the sources have.
+    drawn anew every epoch. ``epoch_rows`` is the length of an epoch, drawn anew each time; 0 for as many rows as the
+    sources have, repeats counted.
     ``train_limit`` keeps that many distinct training rows at most, 0 keeps all. ``fiqa_labels`` turns FiQA's score
     into a class: "fixed" at -0.1 and 0.1, "percentile" at the terciles of its training rows.
 
@@ -219,8 +220,6 @@ def _check_rows(path: Path, recipe: Recipe) -> None:
             raise RecipeError(f"{path}: mix.{source} is {share!r}; expected 0..1 for one of {', '.join(SOURCES)}")
     if recipe.mix and abs(sum(recipe.mix.values()) - 1) > 1e-6:
         raise RecipeError(f"{path}: mix sums to {sum(recipe.mix.values()):.4g}; expected shares that sum to 1")
-    if recipe.epoch_rows and not recipe.mix:
-        raise RecipeError(f"{path}: epoch_rows is {recipe.epoch_rows}; expected 0 without a mix")
 
 
 def _check_base(path: Path, recipe: Recipe) -> None:

@@ -44,7 +44,6 @@ class Run:
     figures: Mapping[str, float | None]
     calibration: Mapping[str, float]
     best_epoch: int
-    train_count: int
     device: str
     torch_threads: int
     libraries: Mapping[str, str]
@@ -80,7 +79,6 @@ def read_run(folder: Path) -> Run:
             figures=_read_figures(metrics),
             calibration=metrics["calibration"],
             best_epoch=metrics["best_epoch"],
-            train_count=metrics["train_count"],
             device=str(provenance["device"]),
             torch_threads=provenance["torch_threads"],
             libraries=provenance["libraries"],

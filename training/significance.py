@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from .evaluate import CLASSES, RESAMPLES, macro_f1
 
@@ -44,6 +45,28 @@ def compare_right(right_a: np.ndarray, right_b: np.ndarray) -> McNemar:
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
     return McNemar(only_a, only_b, p)
+
+
+def compare_weighted(pairs: Sequence[tuple[np.ndarray, np.ndarray]], weights: Sequence[float]) -> tuple[float, float]:
+    """Return a's weighted accuracy less b's, and the two-sided p-value of a paired z-test of it (0..1).
+
+    ``pairs`` holds per source which rows a and b have right, bool (n,), in the same order; ``weights`` sum to 1. Each
+    source's accuracies differ by the mean of its rows' differences (1, 0, -1), whose variance over n rows adds with
+    the square of the source's weight: the paired comparison of proportions, stratified (Cochran 1977, ch. 5).
+
+    Raises:
+        ValueError: the arrays of a source differ in length.
+    """
+    value = variance = 0.0
+    for (right_a, right_b), weight in zip(pairs, weights, strict=True):
+        if right_a.shape != right_b.shape:
+            raise ValueError(f"{len(right_a)} rows against {len(right_b)}; expected the same rows")
+        difference = right_a.astype(float) - right_b.astype(float)
+        value += weight * float(difference.mean())
+        variance += weight**2 * float(difference.var()) / len(difference)
+    if not variance:
+        return value, float(not value)
+    return value, float(2 * norm.sf(abs(value) / variance**0.5))
 
 
 def macro_f1_difference(labels: np.ndarray, predicted_a: np.ndarray, predicted_b: np.ndarray, seed: int) -> Difference:

@@ -131,7 +131,7 @@ def test_the_largest_p_is_mcnemars_of_the_closest_seed(folders: list[Path]) -> N
     assert alike.against["fiqa"].largest_p == 1.0
     better = compare_runs(folders, "baseline").groups[1]
     assert better.against["fiqa"].largest_p == pytest.approx(2 / 2**20)
-    assert better.against["mix"].largest_p == pytest.approx(2 / 2**60)
+    assert better.against["mix"].largest_p < 1e-6
 
 
 def test_macro_f1_is_resampled_per_seed_where_predictions_are_at_hand(folders: list[Path]) -> None:

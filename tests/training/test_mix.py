@@ -80,6 +80,17 @@ def test_repeats_count_every_row_that_often_in_order() -> None:
     assert plan == [expected, expected]
 
 
+def test_a_shorter_epoch_of_repeated_rows_is_drawn_anew_each_time() -> None:
+    examples = make_examples({"phrasebank": 30, "fiqa": 20})
+    recipe = replace(SMOKE, repeats={"phrasebank": 1, "fiqa": 2}, train_limit=0, epochs=3, epoch_rows=40)
+    plan = plan_rows(examples, recipe, Random(0))
+    assert [len(rows) for rows in plan] == [40] * 3
+    assert len({tuple(rows) for rows in plan}) == 3
+    for rows in plan:
+        assert all(rows.count(i) <= recipe.repeats[examples[i].source] for i in rows)
+    assert plan == plan_rows(examples, recipe, Random(0))
+
+
 @pytest.mark.parametrize(
     ("sizes", "limit", "kept"),
     [

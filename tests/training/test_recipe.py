@@ -122,7 +122,6 @@ SMOKE = [
     ('base = "random:bert"\nrevision = ""', f'base = "{PACKAGE}"\nrevision = "0.1.0"', "weight_sha256 is ''; expected"),
     ("seed = 42", 'seed = 42\narchitecture = "gpt2"', "architecture is 'gpt2'; expected one of bert, distilbert"),
     ("seed = 42", "seed = 42\nmix = { fiqa = 1.0 }", "expected one of the two"),
-    ("seed = 42", "seed = 42\nepoch_rows = 9", "epoch_rows is 9; expected 0 without a mix"),
     ("seed = 42", "seed = 42\naccumulate = 5", "accumulate is 5; expected a divisor of batch_size 32"),
     ("seed = 42", 'seed = 42\nteacher = "runs/x"', "teacher_weight is 0.0; expected above 0 with a teacher"),
     ("seed = 42", "seed = 42\nteacher_weight = 0.5", "teacher_weight is 0.5; expected above 0 with a teacher, else 0"),

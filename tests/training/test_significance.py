@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.evaluate import count_confusion, macro_f1
-from training.significance import McNemar, compare_right, macro_f1_difference
+from training.significance import McNemar, compare_right, compare_weighted, macro_f1_difference
 
 CLASS = st.integers(0, 2)
 ROWS = st.lists(st.tuples(CLASS, CLASS, CLASS), min_size=1, max_size=40).map(lambda rows: np.array(rows).T)
@@ -76,3 +76,16 @@ def test_a_clear_difference_excludes_zero_and_pairing_makes_it_clearer() -> None
         1,
     )
     assert apart.low < 0 < apart.high
+
+
+def test_a_weighted_difference_by_hand() -> None:
+    big = (np.array([True, True, False, False]), np.array([False, False, False, False]))
+    small = (np.array([False]), np.array([True]))
+    value, p = compare_weighted([big, small], [0.8, 0.2])
+    assert value == pytest.approx(0.8 * 0.5 - 0.2)
+    # variance 0.64 * 0.25 / 4 and none of a single row: z = 0.2 / 0.2
+    assert p == pytest.approx(0.31731, abs=1e-5)
+    assert compare_weighted([(big[1], big[1])], [1.0]) == (0.0, 1.0)
+    assert compare_weighted([small], [1.0]) == (-1.0, 0.0)
+    with pytest.raises(ValueError, match="expected the same rows"):
+        compare_weighted([(big[0], small[0])], [1.0])
