@@ -100,7 +100,14 @@ def test_a_pinned_adapter_that_was_not_exported_stops_the_line(
     for content, code in ((text, 0), (pinned, 1)):
         settings = tmp_path / "settings.toml"
         settings.write_text(content)
-        options = ["--settings", str(settings), "--store", str(tmp_path / "store"), "--report", str(tmp_path / "report")]
+        options = [
+            "--settings",
+            str(settings),
+            "--store",
+            str(tmp_path / "store"),
+            "--report",
+            str(tmp_path / "report"),
+        ]
         assert pipeline_line.main(["daily", *NOW, *options, "--dry-run"]) == code
     error = capsys.readouterr().err
     assert f"[adapter] pins {'a' * 40}, but the model {HOME / 'default_model'} is of " in error

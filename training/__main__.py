@@ -96,11 +96,19 @@ def add_train(verbs: Verbs) -> None:
 def run_train(options: argparse.Namespace) -> None:
     """train one recipe into one run folder; the same command goes on where an interrupted run ended"""
     recipe = choose_recipe(options)  # before the slow import, so that a typing error answers at once
+    from pipeline.model_folder import METRICS, read_json
+
     from .train import is_main_process, train_recipe
 
     folder = train_recipe(recipe, open_data(), options.output, options.restart)
     if is_main_process():
-        print(f"run folder: {folder}\nmeasure it: python -m training evaluate {folder}")
+        measured = read_json(folder / METRICS)
+        test = measured["test"]["model"]["overall"]
+        print(
+            f"epoch {measured['best_epoch']} kept; {test['row_count']:,} test rows of all sources: "
+            f"accuracy {test['accuracy']:.3f}, macro-F1 {test['macro_f1']:.3f}"
+        )
+        print(f"run folder: {folder}\nmore of it: python -m training evaluate {folder}, or explain, or compare")
 
 
 def choose_recipe(options: argparse.Namespace) -> Recipe:
@@ -135,11 +143,12 @@ def run_evaluate(options: argparse.Namespace) -> None:
         print(f"warning: {source} is not the data trained on", file=sys.stderr)
     if results["is_same_test"] is False:
         print("warning: it was split otherwise; test rows may have been trained on", file=sys.stderr)
+    if None in (results["changed"], results["is_same_test"]):
+        print("warning: no record of its data and splits: it may have been trained on these rows", file=sys.stderr)
     print(format_results(results))
     if results["calibration"]:
         print("\n" + format_calibration(results["calibration"]))
-    if results["contamination"]:
-        print("\n" + format_contamination(results["contamination"]))
+    print("\n" + format_contamination(results["contamination"]))
     if options.json:
         write_json(options.json, results)
     if options.card:
@@ -191,23 +200,23 @@ def add_experiments(verbs: Verbs) -> None:
     verb.add_argument("--epoch-rows", type=int, default=1200, help="rows of an epoch (default: 1200)")
     verb.add_argument("--workers", type=int, default=2, help="runs side by side, one thread each (default: 2)")
     verb.add_argument("--report-only", action="store_true", help="train nothing: write the report of stored results")
-    verb.add_argument("--results", type=Path, default=HOME / "results", help="where a run's figures are stored")
+    verb.add_argument("--results", type=Path, default=HOME / "results", help="holds the figures of these runs alone")
     verb.add_argument("--report", type=Path, default=HOME.parent / "docs" / "EXPERIMENTS.md", help="the file to fill")
 
 
 def run_plan(options: argparse.Namespace) -> None:
     """run every experiment of training/experiments.toml that is not done yet, store its figures, write the report"""
     from .experiment_report import replace_report, write_report
-    from .experiments import list_finished, load_plan, run_experiments
-    from .run_record import load_records, read_run, store_records
+    from .experiments import load_plan, run_experiments
+    from .run_record import list_records, load_records, read_run, store_records
 
     plan = load_plan()
     replace_report(read_text(options.report), "")  # refuse a file without marks now, not after hours of training
     if not options.report_only:
         seeds = [parse_seed(text) for text in options.seeds.split(",")]
-        run_experiments(plan, options.output, seeds, options.epoch_rows, options.workers)
-        store_records([read_run(folder) for folder in list_finished(options.output)], options.results)
-    report = write_report(load_records(sorted(options.results.glob("*.json"))), plan)
+        folders = run_experiments(plan, options.output, seeds, options.epoch_rows, options.workers)
+        store_records([read_run(folder) for folder in folders], options.results)
+    report = write_report(load_records(list_records(options.results)), plan)
     options.report.write_text(replace_report(read_text(options.report), report), encoding="utf-8")
     print(f"report: {options.report}")
 
@@ -271,7 +280,7 @@ def read_text(path: Path) -> str:
 
 def parse_seed(text: str) -> int:
     """Return a seed of ``--seeds``."""
-    if not text.strip().isdigit():
+    if not text.strip().isdecimal():
         raise PipelineError(f"--seeds: {text!r} is no seed; expected whole numbers, separated by commas")
     return int(text)
 
@@ -291,6 +300,8 @@ def _add_verb(
 def _require_parent(option: str, path: Path | None) -> None:
     if path and not path.parent.is_dir():
         raise PipelineError(f"{option} {path}: folder {path.parent} does not exist")
+    if path and path.is_dir():
+        raise PipelineError(f"{option} {path}: is a folder; expected a file")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,16 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 from pipeline.text import LABELS
 
 from .data import Example
-from .evaluate import MIX, accuracy, count_confusion, macro_f1, measure_score, score_of, weigh_sources
+from .evaluate import (
+    MIX,
+    accuracy,
+    count_confusion,
+    group_headlines,
+    macro_f1,
+    measure_score,
+    score_of,
+    weigh_sources,
+)
 
 VADER_THRESHOLD = 0.05
 
@@ -45,7 +54,11 @@ def measure_baseline(
         result[source] = _measure(labels[held], predicted[held])
         scored = [i for i in held if rows[i].score is not None]
         if scored and scores is not None:
-            result[source]["score"] = measure_score(np.array([rows[i].score for i in scored]), scores[scored])
+            result[source]["score"] = measure_score(
+                truth=np.array([rows[i].score for i in scored]),
+                predicted=scores[scored],
+                groups=group_headlines([rows[i] for i in scored]),
+            )
     is_whole = result.keys() >= MIX.keys()
     mix = {key: weigh_sources({s: result[s][key] for s in MIX}) for key in ("accuracy", "macro_f1") if is_whole}
     return result | {"overall": _measure(labels, predicted)} | ({"mix": mix} if mix else {})

@@ -93,7 +93,12 @@ def open_base(base: Base) -> Iterator[Path]:
     if base.id == PACKAGE:
         folder = _find_package(base)
     else:
-        folder = pull_snapshot(base.id, base.revision, patterns=(*PATTERNS, *TOKENIZER_FILES))
+        try:
+            folder = pull_snapshot(base.id, base.revision, patterns=(*PATTERNS, *TOKENIZER_FILES))
+        except ModelError as error:
+            raise ModelError(
+                f"{error} (without the Hub, --minilm or --smoke tries the recipe on another base)"
+            ) from error
     _check_base(folder, base)
     yield folder
 

@@ -1,10 +1,12 @@
 """The state of a fit <-> one file that a killed run goes on from: whole or absent, and read without pickled code.
 
-A state is a nest of dicts, lists and tuples of tensors, numbers, strings and None.
+A state is a nest of dicts, lists and tuples of tensors, numbers, strings and None. The file is what torch makes of it,
+then its SHA-256, since torch reads damaged tensors without complaint.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import pickle
@@ -16,6 +18,8 @@ import numpy as np
 import torch
 
 from pipeline.errors import PipelineError
+
+DIGEST = hashlib.sha256().digest_size
 
 
 class CheckpointError(PipelineError):
@@ -32,6 +36,9 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     content = io.BytesIO()
     torch.save(state, content)
+    digest = hashlib.sha256(content.getbuffer()).digest()
+    content.seek(0, io.SEEK_END)
+    content.write(digest)
     write_atomic(path, content.getbuffer())
 
 
@@ -39,10 +46,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Return the state at ``path``, its tensors on the CPU.
 
     Raises:
-        CheckpointError: the file cannot be read, is torn, or holds objects that are not data.
+        CheckpointError: the file cannot be read, is torn or damaged, or holds objects that are not data.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
+        if hashlib.sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
+            raise ValueError("its SHA-256 is another")
+        state = torch.load(io.BytesIO(content[:-DIGEST]), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path}: torn or no checkpoint; train with --restart to begin anew") from error
     if not isinstance(state, dict):

@@ -9,8 +9,9 @@ The test is McNemar's; on the mix it is a paired z-test of the weighted accuraci
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
@@ -73,18 +74,22 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Recipes in the order given; ``baseline`` is one of them or None. dataclasses.asdict makes it fit for JSON."""
+    """Recipes in the order given; ``baseline`` is one of them or None. dataclasses.asdict makes it fit for JSON.
+
+    ``baselines`` is what majority and VADER reach by place, as in a run's record; {} where no record holds them.
+    """
 
     baseline: str | None
     row_count: int
     groups: tuple[Group, ...]
+    baselines: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
 
 def compare_runs(folders: Sequence[Path], baseline: str | None) -> Comparison:
     """Return the comparison of run folders, grouped by recipe; ``baseline`` is a recipe's name.
 
     Raises:
-        PipelineError: a folder is damaged, test rows differ, a run is given twice, or no run is of the baseline.
+        PipelineError: a folder is damaged, or :func:`check_runs` refuses the runs.
     """
     runs = [read_run(folder) for folder in folders]
     check_runs(runs, baseline)
@@ -100,7 +105,7 @@ def compare_records(
     """Return the comparison of stored records; ``outcomes`` is (labels, predicted) by recipe and seed where at hand.
 
     Raises:
-        CompareError: test rows differ, a run is given twice, or no run is of the baseline.
+        CompareError: :func:`check_runs` refuses them.
     """
     check_runs(runs, baseline)
     by_recipe = {
@@ -108,24 +113,31 @@ def compare_records(
     }
     base = by_recipe.get(baseline or "", [])
     groups = tuple(_summarise_group(group, base, outcomes or {}) for group in by_recipe.values())
-    return Comparison(baseline, sum(map(len, runs[0].right.values())), groups)
+    beaten = next((run.baselines for run in runs if run.baselines), {})
+    return Comparison(baseline, sum(map(len, runs[0].right.values())), groups, beaten)
 
 
 def check_runs(runs: Sequence[Run], baseline: str | None) -> None:
-    """Refuse runs that were not tested on the same rows, a run given twice, and a baseline without a run.
+    """Refuse runs not split and tested alike, a run given twice, a recipe that is two, a baseline without a run.
 
     Raises:
-        CompareError: names the runs.
+        CompareError: names the runs, and in what they differ.
     """
     if not runs:
         raise CompareError("no run given; expected at least one run folder")
     seen: set[tuple[str, int]] = set()
+    first: dict[str, Run] = {}
     for run in runs:
         if (run.recipe, run.seed) in seen:
             raise CompareError(f"{run.name} is given twice; expected every recipe and seed once")
         seen.add((run.recipe, run.seed))
         if run.rows_sha256 != runs[0].rows_sha256:
             raise CompareError(f"{run.name} and {runs[0].name} have other test rows; expected the same rows")
+        if odd := _list_odd(run.splits, runs[0].splits):
+            raise CompareError(f"{run.name} and {runs[0].name} have other {odd} rows; expected the same data")
+        like = first.setdefault(run.recipe, run)
+        if odd := _list_odd({"base": run.base, **run.settings}, {"base": like.base, **like.settings}):
+            raise CompareError(f"{run.name} and {like.name} differ in {odd}; expected runs of one recipe")
     if baseline is not None and baseline not in (names := sorted({run.recipe for run in runs})):
         raise CompareError(f"baseline {baseline!r} has no run; expected one of {', '.join(names)}")
 
@@ -153,6 +165,10 @@ def judge(ours: Sequence[float], theirs: Sequence[float], leads: Sequence[float]
     if abs(gap) <= spread or max(ps) >= SIGNIFICANT or any(np.sign(count) != sign for count in leads):
         return NO_DIFFERENCE
     return BETTER if sign > 0 else WORSE
+
+
+def _list_odd(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key)))
 
 
 def _summarise_group(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .compare import PLACES, Comparison, Group, Spread
@@ -37,10 +37,22 @@ def mark_table(table: Table) -> str:
 def build_tables(comparison: Comparison) -> list[Table]:
     """Return accuracy, macro-F1, score and cost, and (with a baseline) what each recipe changes."""
     tables = [_tabulate_measure(comparison, key, title) for key, title in _MEASURES]
+    if comparison.baselines:
+        tables.append(tabulate_baselines(comparison.baselines)._replace(title="what they have to beat"))
     tables.append(_tabulate_figures(comparison))
     if any(group.against for group in comparison.groups):
         tables.append(_tabulate_against(comparison))
     return tables
+
+
+def tabulate_baselines(baselines: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+    """Return accuracy and macro-F1 of the baselines of a run's record, by place."""
+    places = [place for place in PLACES if place in baselines]
+    rows = [
+        (title, *(f"{baselines[p][name]['accuracy']:.3f} / {baselines[p][name]['macro_f1']:.3f}" for p in places))
+        for name, title in (("majority", "majority class"), ("vader", "VADER"))
+    ]
+    return Table("", ("baseline", *(f"{place} acc / F1" for place in places)), tuple(rows))
 
 
 def show_spread(spread: Spread | None, digits: int = 3, is_interval_shown: bool = False) -> str:
@@ -103,7 +115,8 @@ def _tabulate_against(comparison: Comparison) -> Table:
             draws = "; ".join(f"{seed}: {_show_draws(draw)}" for seed, draw in found.macro_f1_draws.items())
             rows.append((group.recipe, seeds, place, *change, draws))
     header = ("recipe", "seeds", "rows", "accuracy", "largest p", "verdict", "macro-F1", "by seed (95 %)")
-    return Table(f"against {comparison.baseline}, same seeds: differences", header, tuple(rows))
+    title = f"against {comparison.baseline}, same seeds: differences"
+    return Table(f"{title} (p and interval count rows of one headline as independent)", header, tuple(rows))
 
 
 def _show_draws(draw: Difference) -> str:

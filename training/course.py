@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import numpy as np
@@ -34,6 +34,17 @@ def find_rate(schedule: str, step: int, warmup: int, steps: int) -> float:
         "cosine": (1 + math.cos(math.pi * (1 - min(1.0, left)))) / 2,
     }
     return max(0.0, min((step + 1) / warmup, after[schedule]))
+
+
+def format_epoch(record: Mapping[str, float], epochs: int) -> str:
+    """Return one line on an epoch's record, of ``epochs`` at most."""
+    sources = (
+        f"{key.removesuffix('_macro_f1')} {value:.3f}" for key, value in record.items() if key.endswith("_macro_f1")
+    )
+    return (
+        f"epoch {record['epoch']:.0f}/{epochs}  loss {record['loss']:.3f}  {record['seconds']:.0f} s  "
+        f"validation: accuracy {record['accuracy']:.3f}, macro-F1 {record['macro_f1']:.3f} ({', '.join(sources)})"
+    )
 
 
 def record_epoch(

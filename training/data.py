@@ -30,7 +30,7 @@ TWITTER_NAMES = {
     "neutral": "neutral",
 }
 """The publisher's table: LABEL_0 is bearish, LABEL_1 bullish, LABEL_2 neutral."""
-_ENTITY = re.compile(r"(?:(?<=\{)|(?<=, ))['\"](.+?)['\"]: ['\"](positive|negative|neutral)['\"]")
+_ENTITY = re.compile(r"(?:(?<=\{)|(?<=, ))['\"]((?:(?!['\"]: ).)+)['\"]: ['\"]([^'\"]*)['\"]")
 
 Drops = Counter[tuple[str, str]]
 """Rows left out while reading, by (source, reason)."""
@@ -133,9 +133,9 @@ def load_sentfin(data: DataSource, dropped: Drops) -> list[Example]:
     """Read SEntFiN 1.0: one example per (headline, entity). A regex, since 13 rows are not valid dict literals."""
     examples = []
     for place, row in data.read_rows("sentfin", "all"):
-        pairs = _ENTITY.findall(row["Decisions"])
-        if not pairs:
-            raise DataError(f"{place}: no 'entity': 'label' pair in {row['Decisions']!r}")
+        pairs, rest = _ENTITY.findall(row["Decisions"]), _ENTITY.sub("", row["Decisions"])
+        if not pairs or rest != "{" + ", " * (len(pairs) - 1) + "}":
+            raise DataError(f"{place}: {row['Decisions']!r}; expected 'entity': 'label' pairs alone, in braces")
         kind, text = "multi" if len(pairs) > 1 else "single", clean_text(row["Title"])
         for entity, name in pairs:
             examples.append(Example(text, clean_text(entity), _label(name, place), None, "sentfin", kind))

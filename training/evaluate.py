@@ -1,6 +1,10 @@
 """Labels and probabilities -> measures, overall and per source. Pure: loads nothing, prints nothing, fits nothing.
 
 Throughout, ``labels`` is int (n,), ``probabilities`` float (n, 3) with columns in LABELS order and rows that sum to 1.
+
+Intervals resample headlines, not rows: the rows of a headline that is judged for several companies, or stands twice,
+are not independent, so they are drawn together (the cluster bootstrap: Davison & Hinkley 1997, section 3.8; Cameron,
+Gelbach & Miller 2008).
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.text import LABELS
+from pipeline.text import LABELS, fold_text
 
 from .data import Example
 
@@ -29,19 +33,22 @@ def evaluate_sources(examples: Sequence[Example], probabilities: np.ndarray, see
 
     "mix" holds accuracy and macro_f1 at the weights of MIX, with intervals, if all its sources are there.
     """
-    result = {}
+    result: dict[str, Any] = {}
+    headlines: dict[str, np.ndarray] = {}
+    labels, predicted, groups = _labels(examples), probabilities.argmax(axis=1), group_headlines(examples)
     for source in dict.fromkeys(example.source for example in examples):
         rows = [i for i, example in enumerate(examples) if example.source == source]
         result[source] = evaluate_source([examples[i] for i in rows], probabilities[rows], seed)
-    mix = mix_sources({source: np.array(measures["confusion"]) for source, measures in result.items()}, seed)
-    result["overall"] = measure(_labels(examples), probabilities, seed)
+        headlines[source] = count_headlines(labels[rows], predicted[rows], groups[rows])
+    mix = mix_sources(headlines, seed)
+    result["overall"] = measure(labels, probabilities, seed, groups)
     return result | ({"mix": mix} if mix else {})
 
 
 def evaluate_source(examples: Sequence[Example], probabilities: np.ndarray, seed: int = 0) -> dict[str, Any]:
     """Return :func:`measure` of one source's rows, its slices, and the score's fit where rows carry one."""
-    labels = _labels(examples)
-    result = measure(labels, probabilities, seed)
+    labels, groups = _labels(examples), group_headlines(examples)
+    result = measure(labels, probabilities, seed, groups)
     slices = {}
     for level in LEVELS.get(examples[0].source, ()):
         rows = [i for i, example in enumerate(examples) if example.slice == level]
@@ -57,23 +64,36 @@ def evaluate_source(examples: Sequence[Example], probabilities: np.ndarray, seed
     scored = [i for i, example in enumerate(examples) if example.score is not None]
     if scored:
         truth = np.array([examples[i].score for i in scored], dtype=float)
-        result["score"] = measure_score(truth, score_of(probabilities[scored]), seed)
+        result["score"] = measure_score(truth, score_of(probabilities[scored]), seed, groups[scored])
     return result
 
 
-def measure(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0) -> dict[str, Any]:
+def group_headlines(examples: Sequence[Example]) -> np.ndarray:
+    """Return a headline's number per row, int (n,): equal for texts that differ in case, accents or punctuation only.
+
+    Numbered from 0 in order of appearance.
+    """
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(fold_text(e.text) or e.text, len(numbers)) for e in examples], dtype=int)
+
+
+def measure(
+    labels: np.ndarray, probabilities: np.ndarray, seed: int = 0, groups: np.ndarray | None = None
+) -> dict[str, Any]:
     """Return row_count, accuracy, macro_f1 and weighted_f1, 95 % intervals, per-class values, confusion, calibration.
 
-    Calibration is ece, nll and brier, and "reliability" (see :func:`reliability_curve`).
+    Calibration is ece, nll and brier, and "reliability" (see :func:`reliability_curve`). ``groups`` int (n,) numbers
+    the rows' headlines; without it every row is a headline of its own.
     """
-    matrix = count_confusion(labels, probabilities.argmax(axis=1))
+    headlines = count_headlines(labels, probabilities.argmax(axis=1), groups)
+    matrix = headlines.sum(axis=0)
     precision, recall, f1 = class_scores(matrix)
     return {
         "row_count": int(matrix.sum()),
         "accuracy": float(accuracy(matrix)),
-        "accuracy_interval": bootstrap(matrix, accuracy, seed),
+        "accuracy_interval": bootstrap(headlines, accuracy, seed),
         "macro_f1": float(macro_f1(matrix)),
-        "macro_f1_interval": bootstrap(matrix, macro_f1, seed),
+        "macro_f1_interval": bootstrap(headlines, macro_f1, seed),
         "weighted_f1": weighted_f1(matrix),
         "classes": {
             name: {"precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i])}
@@ -87,17 +107,18 @@ def measure(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0) -> dic
     }
 
 
-def mix_sources(matrices: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, Any] | None:
+def mix_sources(headlines: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, Any] | None:
     """Return accuracy and macro_f1 by :func:`weigh_sources`, with intervals; None if a source of MIX is absent.
 
-    The intervals resample every source's rows apart from the others'.
+    ``headlines`` has by source int (g, 3, 3) as of :func:`count_headlines`. The intervals resample every source's
+    headlines apart from the others'.
     """
-    if not MIX.keys() <= matrices.keys():
+    if not MIX.keys() <= headlines.keys():
         return None
     result: dict[str, Any] = {}
     for name, statistic in (("accuracy", accuracy), ("macro_f1", macro_f1)):
-        draws = {source: resample(matrices[source], statistic, (seed, i)) for i, source in enumerate(MIX)}
-        result[name] = weigh_sources({source: statistic(matrices[source]) for source in MIX})
+        draws = {source: statistic(resample(headlines[source], (seed, i))) for i, source in enumerate(MIX)}
+        result[name] = weigh_sources({source: statistic(headlines[source].sum(axis=0)) for source in MIX})
         result[f"{name}_interval"] = _interval(np.sum([MIX[source] * draws[source] for source in MIX], axis=0))
     return result
 
@@ -110,6 +131,21 @@ def weigh_sources(values: Mapping[str, float]) -> float:
 def count_confusion(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return int (3, 3): rows are true classes, columns predicted ones."""
     return np.bincount(labels * CLASSES + predicted, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+
+
+def count_headlines(labels: np.ndarray, predicted: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Return a confusion matrix per headline, int (g, 3, 3); without ``groups``, int (n,), every row is a headline."""
+    return count_cells(labels * CLASSES + predicted, CLASSES**2, groups).reshape(-1, CLASSES, CLASSES)
+
+
+def count_cells(cells: np.ndarray, cell_count: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """Return int (g, cell_count): how many rows of each group, in ascending order, lie in each cell.
+
+    ``cells`` int (n,) in 0..cell_count - 1. Without ``groups``, int (n,), every row is a group.
+    """
+    places = _number_groups(len(cells), groups)
+    counts = np.bincount(places * cell_count + cells, minlength=(places.max() + 1) * cell_count)
+    return counts.reshape(-1, cell_count)
 
 
 def class_scores(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -138,21 +174,21 @@ def weighted_f1(matrix: np.ndarray) -> float:
     return float(np.average(class_scores(matrix)[2], weights=matrix.sum(axis=1)))
 
 
-def bootstrap(matrix: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], seed: int) -> list[float]:
-    """Return the 2.5 and 97.5 percentile of ``statistic`` over resampled rows (Efron 1979), the same for a ``seed``."""
-    return _interval(resample(matrix, statistic, seed))
+def bootstrap(headlines: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], seed: int) -> list[float]:
+    """Return the 2.5 and 97.5 percentile of ``statistic`` over :func:`resample` of int (g, 3, 3)."""
+    return _interval(statistic(resample(headlines, seed)))
 
 
-def resample(
-    matrix: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], seed: int | tuple[int, int]
-) -> np.ndarray:
-    """Return ``statistic`` of RESAMPLES draws, float (RESAMPLES,).
+def resample(counts: np.ndarray, seed: int | tuple[int, int]) -> np.ndarray:
+    """Return the sum of ``counts``, int (g, ...), over g groups drawn with replacement: int (RESAMPLES, ...).
 
-    Drawing n rows with replacement is drawing the nine cells from a multinomial, so no row is copied.
+    Groups with equal counts are alike, so one multinomial draw over the kinds of group stands for drawing them one by
+    one. Where every group is one row the kinds are the cells, and this is the bootstrap of rows (Efron 1979).
     """
-    total = int(matrix.sum())
-    draws = np.random.default_rng(seed).multinomial(total, matrix.ravel() / total, size=RESAMPLES)
-    return statistic(draws.reshape(-1, CLASSES, CLASSES))
+    kinds, held = np.unique(counts.reshape(len(counts), -1), axis=0, return_counts=True)
+    kinds, held = kinds[::-1], held[::-1]  # the first cell first, as the cells of a matrix are counted
+    draws = np.random.default_rng(seed).multinomial(len(counts), held / len(counts), size=RESAMPLES)
+    return (draws @ kinds).reshape(RESAMPLES, *counts.shape[1:])
 
 
 def reliability_curve(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
@@ -189,23 +225,35 @@ def score_of(probabilities: np.ndarray) -> np.ndarray:
     return probabilities[:, LABELS.index("positive")] - probabilities[:, LABELS.index("negative")]
 
 
-def measure_score(truth: np.ndarray, predicted: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """Return mse, r2 and r2_interval (rows resampled) of scores, float (n,).
+def measure_score(
+    truth: np.ndarray, predicted: np.ndarray, seed: int = 0, groups: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Return mse, r2 and r2_interval of scores, float (n,).
 
-    R2 is 1 - residual over total sum of squares: 0 for the mean, negative when worse; 0 if all truths are equal.
+    R2 is 1 - residual over total sum of squares: 0 for the mean, negative when worse; 0 if all truths are equal. The
+    interval resamples headlines, which ``groups`` int (n,) numbers; without it, rows.
     """
-    rows = np.random.default_rng(seed).integers(len(truth), size=(RESAMPLES, len(truth)))
+    places = _number_groups(len(truth), groups)
+    count = places.max() + 1
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     return {
         "mse": float(((truth - predicted) ** 2).mean()),
-        "r2": float(_r2(truth, predicted)),
-        "r2_interval": _interval(_r2(truth[rows], predicted[rows])),
+        "r2": float(_r2(truth, predicted, np.ones(len(truth), dtype=int))),
+        "r2_interval": _interval(_r2(truth, predicted, draws[:, places])),
     }
 
 
-def _r2(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    residual = ((truth - predicted) ** 2).sum(axis=-1)
-    total = ((truth - truth.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+def _r2(truth: np.ndarray, predicted: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return R2 float (...) of float (n,) in which row i stands ``times[..., i]`` times."""
+    mean = (times * truth).sum(axis=-1, keepdims=True) / times.sum(axis=-1, keepdims=True)
+    residual = (times * (truth - predicted) ** 2).sum(axis=-1)
+    total = (times * (truth - mean) ** 2).sum(axis=-1)
     return np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), 0.0)
+
+
+def _number_groups(row_count: int, groups: np.ndarray | None) -> np.ndarray:
+    """Return every row's group as int (row_count,) from 0 without a gap, in ascending order; rows where None."""
+    return np.arange(row_count) if groups is None else np.unique(groups, return_inverse=True)[1]
 
 
 def _labels(examples: Sequence[Example]) -> np.ndarray:

@@ -12,13 +12,13 @@ import time
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.model_folder import METRICS, PROVENANCE, read_json
+from pipeline.model_folder import METRICS, read_json
 
-from .recipe import Recipe, format_recipe, load_recipe, rebase_recipe, reseed_recipe, shrink_recipe
+from .recipe import Recipe, format_recipe, load_recipe, rebase_recipe, reseed_recipe, revise_recipe, shrink_recipe
 
 PLAN = Path(__file__).with_name("experiments.toml")
 RECIPES = Path(__file__).with_name("recipes")
@@ -77,8 +77,11 @@ def run_experiments(
     ``report`` gets one line per run.
 
     Raises:
-        PipelineError: a recipe is refused, a finished folder is of another recipe, or (after all others) runs failed.
+        PipelineError: a recipe or ``workers`` is refused, a run is planned twice, a finished folder is of another
+            recipe, or (after all others) runs failed.
     """
+    if workers < 1:
+        raise ExperimentError(f"--workers is {workers}; expected 1 or more")
     jobs = plan_jobs(plan, output, seeds, epoch_rows, recipes)
     for job in jobs:
         check_finished(job)
@@ -116,15 +119,23 @@ def load_plan(path: Path = PLAN) -> list[Experiment]:
 def plan_jobs(
     plan: Iterable[Experiment], output: Path, seeds: Sequence[int], epoch_rows: int, recipes: Path = RECIPES
 ) -> list[Job]:
-    """Return the runs of the plan, in its order, seeds of a recipe together."""
+    """Return the runs of the plan, in its order, seeds of a recipe together.
+
+    Raises:
+        PipelineError: a recipe is refused, also under a seed or ``epoch_rows``, or a run is planned twice.
+    """
     jobs = []
     for experiment in plan:
         recipe = load_recipe(recipes / f"{experiment.recipe}.toml")
         if not experiment.is_comparable:
             jobs.append(_plan_job(shrink_recipe(recipe), output))
             continue
-        limited = replace(rebase_recipe(recipe), epoch_rows=epoch_rows)
+        limited = revise_recipe(rebase_recipe(recipe), "--epoch-rows", epoch_rows=epoch_rows)
         jobs += [_plan_job(reseed_recipe(limited, seed), output) for seed in seeds]
+    names = [job.folder.name for job in jobs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ExperimentError(f"{name} is planned twice; expected every recipe and seed once")
     return jobs
 
 
@@ -149,11 +160,6 @@ def describe_run(job: Job, seconds: float) -> str:
     model = read_json(job.folder / METRICS)["test"]["model"]
     figures = ", ".join(f"{place} {model[place]['accuracy']:.3f}" for place in ("mix", "fiqa") if place in model)
     return f"{seconds:.0f} s, accuracy {figures}"
-
-
-def list_finished(output: Path) -> list[Path]:
-    """Return the finished run folders in ``output``, by name."""
-    return sorted(path.parent for path in output.glob(f"*/{PROVENANCE}"))
 
 
 def _run_side_by_side(jobs: Sequence[Job], workers: int, train: Sequence[str]) -> Iterable[tuple[Job, str, float]]:

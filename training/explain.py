@@ -20,11 +20,11 @@ from pipeline.model_folder import METRICS, ONNX_FILE, PROVENANCE, read_json
 
 from .data import load_examples
 from .model import load_run
+from .page.attribution import Explanation, explain_example, prepare_model
+from .page.held_out import HeldRow, join_rows, pick_wrong
+from .page.page import render_page
 from .predictions import PREDICTIONS, read_predictions
 from .readers import DataSource
-from .report.attribution import Explanation, explain_example, prepare_model
-from .report.held_out import HeldRow, join_rows, pick_wrong
-from .report.page import render_page
 
 WRITTEN_BY = "expected a run folder written by `python -m training train`"
 
@@ -95,7 +95,7 @@ def explain_rows(folder: Path, rows: Sequence[HeldRow]) -> Iterator[tuple[int, E
     try:
         model, tokenizer, max_length = load_run(folder)
         prepare_model(model)
-        for row in tqdm(rows, "explain", unit="row"):
+        for row in tqdm(rows, "explain", unit="row", mininterval=5, leave=False):
             yield row.number, explain_example(model, tokenizer, max_length, row.example, row.predicted, row.label)
     finally:
         logging.set_verbosity(verbosity)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from .batches import RowTable, encode_examples, predict_probabilities
 from .checkpoint import capture_random, restore_random, save_checkpoint
-from .course import find_best, is_stalled, record_epoch
+from .course import find_best, format_epoch, is_stalled, record_epoch
 from .data import Example
 from .losses import Objective
 from .model import load_trainable, trainable_state
@@ -80,7 +80,7 @@ def fit_model(
         progress.records.append(record)
         progress.losses, progress.seconds = [], 0.0
         if accelerator.is_main_process:
-            tqdm.write(" ".join(f"{key} {value:.4g}" for key, value in record.items()))
+            tqdm.write(format_epoch(record, len(fitting.plan)))
         if find_best(progress.records) == record["epoch"]:
             progress.best = trainable_state(fitting.bare_model)
         if store:

@@ -34,7 +34,11 @@ def plan_rows(examples: Sequence[Example], recipe: Recipe, random: Random) -> li
     """
     pools = limit_rows(group_sources(examples, recipe.sources), recipe.train_limit, random)
     if recipe.repeats:
-        rows = [i for i in sorted(i for pool in pools.values() for i in pool) for _ in range(recipe.repeats[examples[i].source])]
+        rows = [
+            i
+            for i in sorted(i for pool in pools.values() for i in pool)
+            for _ in range(recipe.repeats[examples[i].source])
+        ]
         if not 0 < recipe.epoch_rows < len(rows):
             return [rows] * recipe.epochs
         return [sorted(random.sample(rows, recipe.epoch_rows)) for _ in range(recipe.epochs)]

@@ -16,12 +16,13 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, PipelineError
 from pipeline.model_folder import (
     CONFIG,
     PROVENANCE,
     TOKENIZER,
     TOKENIZER_CONFIG,
+    check_hashes,
     read_json,
     read_max_length,
     refuse_unsafe,
@@ -129,16 +130,25 @@ def load_run(folder: Path) -> tuple[Model, PreTrainedTokenizerFast, int]:
     comes back on the float32 base, as it is exported.
 
     Raises:
-        ModelError: a file is missing or unsafe, the labels are not this project's, or the base cannot be had.
+        ModelError: a file is missing, changed, damaged or unsafe, the labels are not this project's, or the base cannot
+            be had.
     """
-    needed = (CONFIG, TOKENIZER, TOKENIZER_CONFIG)
-    require_files(folder, needed, "a folder written by `python -m training train`")
+    weights = (WEIGHTS,) if (folder / WEIGHTS).is_file() else (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+    needed = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, *weights)
+    require_files(folder, (*needed, PROVENANCE), "a folder written by `python -m training train`")
     refuse_unsafe(folder)
+    check_hashes(folder, read_json(folder / PROVENANCE), needed)
     names = read_json(folder / CONFIG).get("id2label")
     if names != {str(i): name for i, name in enumerate(LABELS)}:
         raise ModelError(f"{folder}/{CONFIG}: id2label is {names}; expected {', '.join(LABELS)} in this order")
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return _load_weights(folder).eval(), tokenizer, read_max_length(folder)
+    length = read_max_length(folder)
+    try:
+        return _load_weights(folder).eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True), length
+    except PipelineError:
+        raise
+    # Not a list of types: tokenizers raises a bare Exception, safetensors its own, peft a KeyError for a lost head.
+    except Exception as error:
+        raise ModelError(f"{folder}: cannot be loaded: {(str(error) or repr(error)).splitlines()[0]}") from error
 
 
 def save_model(model: Model, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, folder: Path) -> None:
@@ -235,7 +245,6 @@ def _load_weights(folder: Path) -> Model:
         if missing:
             raise ModelError(f"{folder}/{WEIGHTS}: {len(missing)} weights are missing, the first {min(missing)}")
         return model
-    require_files(folder, (ADAPTER_CONFIG, ADAPTER_WEIGHTS, PROVENANCE), f"an adapter, or {WEIGHTS}")
     base = read_base(read_json(folder / PROVENANCE), folder / PROVENANCE)
     with open_base(base) as place:
         model, _ = load_classifier(place, config, f"base {base.id}")

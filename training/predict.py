@@ -23,25 +23,30 @@ WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
 def evaluate_folder(folder: Path, data: DataSource) -> dict[str, Any]:
     """Return :func:`compare_model` of the model in ``folder`` on the test rows of all four sources of ``data``.
 
+    Its baselines include "zero_shot" where the folder records one on these very rows, since the base is not at hand.
     Beside it: "changed", the sources whose rows are not those the folder records, and "is_same_test", whether the
     test rows are: if not, it may have been trained on some of them. Both are None when the folder has no such record.
-    "contamination" is what its base is known to have seen (None: base unknown), "calibration" the folder's own record.
+    "contamination" is what its base and its teacher are known to have seen (None: base unknown), "calibration" the
+    folder's own record.
 
     Raises:
         ModelError: the folder holds no model this project can score with.
     """
-    score, record = load_scorer(folder), _read_record(folder, PROVENANCE)
+    score, record, metrics = load_scorer(folder), _read_record(folder, PROVENANCE), _read_record(folder, METRICS)
     examples = load_examples(data)
     splits = split_examples(examples, SPLIT_SEED)
     rows = [examples[i] for i in splits.test]
     base = record.get("base", {}).get("id")
-    origin = {
+    origin: dict[str, Any] = {
         "changed": find_changed(record, describe_data(data, examples)),
         "is_same_test": match_test(record, fingerprint_splits(examples, splits)),
-        "contamination": None if base is None else find_contamination(base, examples, splits),
-        "calibration": _read_record(folder, METRICS).get("calibration"),
+        "contamination": None if base is None else join_known(find_contamination(base, examples, splits), record),
+        "calibration": metrics.get("calibration"),
     }
-    return origin | compare_model([examples[i] for i in splits.train], rows, score(rows))
+    results = compare_model([examples[i] for i in splits.train], rows, score(rows))
+    if origin["is_same_test"] and origin["changed"] == []:
+        results["baselines"] |= find_zero_shot(metrics)
+    return origin | results
 
 
 def load_scorer(folder: Path) -> Callable[[Sequence[Example]], np.ndarray]:
@@ -67,6 +72,17 @@ def match_test(record: Mapping[str, Any], fingerprints: Mapping[str, str]) -> bo
     """Say whether the test rows are those of ``record``; None if it has no "splits"."""
     known = record.get("splits")
     return None if known is None else bool(known.get("test") == fingerprints["test"])
+
+
+def join_known(known: list[dict[str, Any]], record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what is ``known`` of the base, then what ``record`` says of the teacher beyond that."""
+    return known + [one for one in (record.get("teacher") or {}).get("contamination", []) if one not in known]
+
+
+def find_zero_shot(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return {"zero_shot": its measures on the test rows} of a run's ``metrics``; {} where it recorded none."""
+    baselines = metrics.get("test", {}).get("baselines", {})
+    return {name: found for name, found in baselines.items() if name == "zero_shot"}
 
 
 def _read_record(folder: Path, name: str) -> dict[str, Any]:

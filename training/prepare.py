@@ -123,11 +123,14 @@ def format_manifest(manifest: Mapping[str, Any]) -> str:
     parts = [
         ["rows read", *_label_lines({"": manifest["labels"]})],
         [*_drop_lines("dropped rows, while reading", manifest["not_read"])],
-        ["rows that repeat another once case and punctuation are gone (elsewhere: in both sources)"]
+        ["rows that repeat another but for case and punctuation (diagonal: within a source; elsewhere: shared)"]
         + list(_square_lines(manifest["exact_repeats"])),
-        ["texts nearly like another, numbers masked (elsewhere: of the row's source, near one of the column's)"]
+        ["texts nearly like another, numbers masked (diagonal: within a source; elsewhere: near the column's)"]
         + list(_square_lines(manifest["near_repeats"])),
-        [f"rows by split, seed {manifest['split_seed']}", *_label_lines(manifest["split_labels"])],
+        [
+            f"rows by split (split seed {manifest['split_seed']}, the same for every recipe)",
+            *_label_lines(manifest["split_labels"]),
+        ],
         [*_drop_lines("dropped rows, in no split", manifest["left_out"])],
         list(_recipe_lines(manifest)),
         list(_contamination_lines(manifest)),
@@ -179,7 +182,7 @@ def _contamination_lines(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield "  nothing known, which does not say that there are none"
     for found in manifest["contamination"]:
         share = "share not stated" if found["known_share"] is None else f"{found['known_share']:.1%}"
-        kind = "counted row by row" if found["is_exact"] else "as stated, not counted"
+        kind = "counted row by row" if found["is_exact"] else "about, as stated"
         yield f"  {found['source']:<12}{share} of {found['test_row_count']:,} ({kind})"
         for name, (count, part) in found["slice_shares"].items():
             yield f"  {'':<12}  {name:<8}{part:>7.1%} of {count:,}"

@@ -24,7 +24,7 @@ from pipeline.score import OnnxScorer
 
 from .checkpoint import write_atomic
 from .data import SOURCES, Example, load_examples
-from .evaluate import count_confusion, macro_f1
+from .evaluate import count_confusion, group_headlines, macro_f1
 from .readers import DataSource
 from .significance import macro_f1_difference
 from .splits import SPLIT_SEED, fingerprint_splits, split_examples
@@ -79,7 +79,8 @@ def promote(
 ) -> Promotion:
     """Compare ``challenger`` with ``champion`` and, if it is better, pin it in the settings file.
 
-    Better means: macro-F1 over all test rows is higher, and its paired 95 % bootstrap interval lies above 0 as a whole;
+    Better means: macro-F1 over all test rows is higher, and its paired 95 % bootstrap interval, which draws the rows of
+    a headline together, lies above 0 as a whole;
     no source loses more than ``margin`` (0..1) of macro-F1; the export gate and the golden scores hold; and neither
     model was split otherwise than we split, since its training rows may then be our test rows.
 
@@ -97,6 +98,8 @@ def promote(
     """
     if not 0 <= margin <= 1:
         raise PromotionError(f"--margin is {margin:g}; expected a number from 0 to 1")
+    if revision is None and not Path(challenger).is_dir():
+        raise PromotionError(f"{challenger}: no folder here, and --revision is missing; `publish` prints it")
     current = load_settings(settings)
     source, _ = find_adapter(challenger, revision, endpoint)
     if revision is None and not dry_run:
@@ -183,7 +186,7 @@ def judge_labels(
 ) -> Iterator[Condition]:
     """Yield the condition on all rows, then one per source. Pure; the arrays are int (n,), indices into LABELS."""
     labels = np.array([row.label for row in rows], dtype=int)
-    total = macro_f1_difference(labels, challenger, champion, BOOTSTRAP_SEED)
+    total = macro_f1_difference(labels, challenger, champion, BOOTSTRAP_SEED, group_headlines(rows))
     after, before = macro_f1(count_confusion(labels, challenger)), macro_f1(count_confusion(labels, champion))
     yield Condition(
         "macro-F1",

@@ -17,7 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import logging
 
@@ -71,6 +71,8 @@ def publish_run(
     if not REPOSITORY.fullmatch(repository):
         raise PublishError(f"{repository}: expected a Hub repository OWNER/NAME")
     provenance = check_run(folder)
+    if not (token or get_token()):
+        raise PublishError(f"{repository}: no token; set HF_TOKEN to one that may write, or run `hf auth login`")
     persist = (patience or Patience()).persist
     api = HfApi(endpoint=endpoint, token=token)
     with tempfile.TemporaryDirectory() as name, _quiet():

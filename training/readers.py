@@ -100,7 +100,7 @@ class LocalFolder:
             yield from _read_lines(path, file)
         elif source == "fiqa":
             rows = _read_csv(path, file, (*COLUMNS[source], "hf_split"))
-            yield from ((place, row) for place, row in rows if row["hf_split"] == part)
+            yield from ((place, row) for place, row in rows if _check_split(row["hf_split"], place) == part)
         else:
             yield from _read_csv(path, file, COLUMNS[source])
 
@@ -224,12 +224,22 @@ def _read_lines(path: Path, file: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 def _read_csv(path: Path, file: str, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the ``columns`` of every record. Tweets hold line breaks inside quotes, so records are not lines."""
+    number = 0
     with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
-        missing = [column for column in columns if column not in (reader.fieldnames or ())]
-        if missing:
-            raise DataError(f"{file}: column {', '.join(missing)} missing; expected {', '.join(columns)}")
-        for number, row in enumerate(reader, 1):
-            if any(row[column] is None for column in columns):
-                raise DataError(f"{file} row {number}: fewer cells than columns")
-            yield f"{file} row {number}", {column: row[column] for column in columns}
+        try:
+            reader = csv.DictReader(stream, strict=True)  # else an unclosed quote swallows the rows after it
+            missing = [column for column in columns if column not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(f"{file}: column {', '.join(missing)} missing; expected {', '.join(columns)}")
+            for number, row in enumerate(reader, 1):
+                if any(row[column] is None for column in columns):
+                    raise DataError(f"{file} row {number}: fewer cells than columns")
+                yield f"{file} row {number}", {column: row[column] for column in columns}
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{file}, at or after row {number + 1}: cannot be read as UTF-8 CSV: {error}") from error
+
+
+def _check_split(found: str, place: str) -> str:
+    if found not in PARTS["fiqa"]:
+        raise DataError(f"{place}: hf_split {found!r}; expected one of {', '.join(PARTS['fiqa'])}")
+    return found

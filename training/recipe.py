@@ -127,7 +127,7 @@ def load_recipe(path: Path) -> Recipe:
         elif one.default is MISSING and one.default_factory is MISSING:
             raise RecipeError(f"{path}: key {one.name!r} is missing")
     recipe = Recipe(**table)
-    _check_values(path, recipe)
+    _check_values(str(path), recipe)
     return recipe
 
 
@@ -136,16 +136,24 @@ def format_recipe(recipe: Recipe) -> str:
     return tomlkit.dumps({key: value for key, value in asdict(recipe).items() if value != {}})
 
 
+def revise_recipe(recipe: Recipe, option: str, **changes: Any) -> Recipe:
+    """Return ``recipe`` with ``changes``, which the command line's ``option`` asked for.
+
+    Raises:
+        RecipeError: no recipe file could hold the result; begins with ``option``.
+    """
+    revised = replace(recipe, **changes)
+    _check_values(option, revised)
+    return revised
+
+
 def reseed_recipe(recipe: Recipe, seed: int) -> Recipe:
     """Return ``recipe`` under another seed.
 
     Raises:
         RecipeError: ``seed`` is negative or does not fit in 31 bits.
     """
-    is_valid, expected = _within(0, 2**31 - 1)
-    if not is_valid(seed):
-        raise RecipeError(f"--seed is {seed}; expected {expected}")
-    return replace(recipe, seed=seed)
+    return revise_recipe(recipe, "--seed", seed=seed)
 
 
 def shrink_recipe(recipe: Recipe) -> Recipe:
@@ -154,14 +162,16 @@ def shrink_recipe(recipe: Recipe) -> Recipe:
     What it proves is that every part the recipe names works; its scores mean nothing. The teacher alone is left out:
     it may not be there yet, and is refused for any data but that which it was trained beside.
     """
-    return replace(
+    return revise_recipe(
         recipe,
+        "--smoke",
         name=f"{recipe.name}-smoke",
         base=RANDOM + recipe.architecture,
         revision="",
         weight_sha256="",
         teacher="",
         teacher_weight=0.0,
+        teacher_temperature=1.0,
         train_limit=SMOKE_ROWS,
         epoch_rows=SMOKE_ROWS if recipe.mix else 0,
         epochs=min(2, recipe.epochs),
@@ -176,10 +186,13 @@ def rebase_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe on the packaged MiniLM encoder, so that recipes compare where the Hub is out of reach.
 
     A recipe written for another base has its learning rate raised by MINILM_RATE; nothing else changes.
+
+    Raises:
+        RecipeError: that rate is above what a recipe may hold.
     """
     if recipe.base == PACKAGE:
         return recipe
-    return replace(recipe, **MINILM, learning_rate=recipe.learning_rate * MINILM_RATE)
+    return revise_recipe(recipe, "--minilm", **MINILM, learning_rate=recipe.learning_rate * MINILM_RATE)
 
 
 def _check_type(path: Path, key: str, value: Any, expected: Any) -> Any:
@@ -191,44 +204,50 @@ def _check_type(path: Path, key: str, value: Any, expected: Any) -> Any:
     return value
 
 
-def _check_values(path: Path, recipe: Recipe) -> None:
+def _check_values(place: str, recipe: Recipe) -> None:
     for key, is_valid, expected in _RULES:
         value = getattr(recipe, key)
         if not is_valid(value):
-            raise RecipeError(f"{path}: {key} is {value!r}; expected {expected}")
-    _check_rows(path, recipe)
-    _check_base(path, recipe)
+            raise RecipeError(f"{place}: {key} is {value!r}; expected {expected}")
+    _check_rows(place, recipe)
+    _check_base(place, recipe)
+    no_scores = "fiqa" not in recipe.sources
     for is_wrong, key, expected in (
         (recipe.batch_size % recipe.accumulate, "accumulate", f"a divisor of batch_size {recipe.batch_size}"),
         (recipe.dora and recipe.method == "full", "dora", "false with method 'full'"),
         (recipe.rslora and recipe.method == "full", "rslora", "false with method 'full'"),
         (bool(recipe.teacher) != (recipe.teacher_weight > 0), "teacher_weight", "above 0 with a teacher, else 0"),
         (recipe.score_head == "separate" and not recipe.score_weight, "score_weight", "above 0 for a separate head"),
+        (recipe.score_weight and no_scores, "score_weight", "0 without fiqa, the one source with scores"),
+        (recipe.fiqa_labels != "fixed" and no_scores, "fiqa_labels", "'fixed' without fiqa"),
+        (recipe.teacher_temperature != 1 and not recipe.teacher, "teacher_temperature", "1.0 without a teacher"),
     ):
         if is_wrong:
-            raise RecipeError(f"{path}: {key} is {getattr(recipe, key)!r}; expected {expected}")
+            raise RecipeError(f"{place}: {key} is {getattr(recipe, key)!r}; expected {expected}")
 
 
-def _check_rows(path: Path, recipe: Recipe) -> None:
+def _check_rows(place: str, recipe: Recipe) -> None:
     if bool(recipe.repeats) == bool(recipe.mix):
-        raise RecipeError(f"{path}: repeats is {recipe.repeats!r}, mix {recipe.mix!r}; expected one of the two")
+        raise RecipeError(f"{place}: repeats is {recipe.repeats!r}, mix {recipe.mix!r}; expected one of the two")
     for source, count in recipe.repeats.items():
         if source not in SOURCES or type(count) is not int or not 1 <= count <= 100:
-            raise RecipeError(f"{path}: repeats.{source} is {count!r}; expected 1..100 for one of {', '.join(SOURCES)}")
+            raise RecipeError(
+                f"{place}: repeats.{source} is {count!r}; expected 1..100 for one of {', '.join(SOURCES)}"
+            )
     for source, share in recipe.mix.items():
         if source not in SOURCES or type(share) not in (int, float) or not 0 < share <= 1:
-            raise RecipeError(f"{path}: mix.{source} is {share!r}; expected 0..1 for one of {', '.join(SOURCES)}")
+            raise RecipeError(f"{place}: mix.{source} is {share!r}; expected 0..1 for one of {', '.join(SOURCES)}")
     if recipe.mix and abs(sum(recipe.mix.values()) - 1) > 1e-6:
-        raise RecipeError(f"{path}: mix sums to {sum(recipe.mix.values()):.4g}; expected shares that sum to 1")
+        raise RecipeError(f"{place}: mix sums to {sum(recipe.mix.values()):.4g}; expected shares that sum to 1")
 
 
-def _check_base(path: Path, recipe: Recipe) -> None:
+def _check_base(place: str, recipe: Recipe) -> None:
     kind = "package" if recipe.base == PACKAGE else "random" if recipe.base.startswith(RANDOM) else "hub"
     if kind == "random" and recipe.base != RANDOM + recipe.architecture:
-        raise RecipeError(f"{path}: base is {recipe.base!r}; expected {RANDOM}{recipe.architecture}, its architecture")
+        raise RecipeError(f"{place}: base is {recipe.base!r}; expected {RANDOM}{recipe.architecture}, its architecture")
     if kind == "hub" and not re.fullmatch(r"[\w.-]+/[\w.-]+", recipe.base):
         raise RecipeError(
-            f"{path}: base is {recipe.base!r}; expected {PACKAGE}, {RANDOM}ARCHITECTURE or a Hub id OWNER/NAME"
+            f"{place}: base is {recipe.base!r}; expected {PACKAGE}, {RANDOM}ARCHITECTURE or a Hub id OWNER/NAME"
         )
     revision, expected = {
         "package": (r"\d+(\.\d+)+", "the package's version"),
@@ -236,10 +255,10 @@ def _check_base(path: Path, recipe: Recipe) -> None:
         "hub": (r"[0-9a-f]{40}", "a commit of 40 hex digits, never a branch"),
     }[kind]
     if not re.fullmatch(revision, recipe.revision):
-        raise RecipeError(f"{path}: revision is {recipe.revision!r}; expected {expected}")
+        raise RecipeError(f"{place}: revision is {recipe.revision!r}; expected {expected}")
     digest = {"package": r"[0-9a-f]{64}", "random": r"", "hub": r"([0-9a-f]{64})?"}[kind]
     if not re.fullmatch(digest, recipe.weight_sha256):
-        raise RecipeError(f"{path}: weight_sha256 is {recipe.weight_sha256!r}; expected the base's 64 hex digits")
+        raise RecipeError(f"{place}: weight_sha256 is {recipe.weight_sha256!r}; expected the base's 64 hex digits")
 
 
 def _within(low: float, high: float) -> tuple[Callable[[Any], bool], str]:

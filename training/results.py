@@ -26,6 +26,10 @@ def compare_model(
     return {"model": evaluate_sources(rows, probabilities), "baselines": compare_baselines(train, rows, zero_shot)}
 
 
+AGREEMENT = {"all": "all agree", "75": "75 % agree", "66": "66 % agree", "50": "50 % agree"}
+"""PhraseBank's slices, in words."""
+
+
 def format_results(results: Mapping[str, Any]) -> str:
     """Return the tables of :func:`compare_model`: sources beside baselines, confusion matrices, slices, scores."""
     baselines = {name: results["baselines"][name] for name in TITLES if name in results["baselines"]}
@@ -50,8 +54,14 @@ def format_calibration(calibration: Mapping[str, float]) -> str:
     return f"temperature {calibration['temperature']:.3f}, fitted on validation rows alone: {change}"
 
 
-def format_contamination(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return one line per test set of which the base is known to have seen rows, and what says so."""
+def format_contamination(found: Sequence[Mapping[str, Any]] | None) -> str:
+    """Return one line per test set of which the base is known to have seen rows, and what says so.
+
+    Where nothing is known, or the base itself is not (None), it says that.
+    """
+    if not found:
+        known = "no record of the base" if found is None else "nothing known"
+        return f"test rows the base is known to have seen\n  {known}, which does not say that there are none"
     lines = ["the base model has seen test rows; figures on them flatter it"]
     for one in found:
         share = "a share nobody stated" if one["known_share"] is None else f"{one['known_share']:.1%}"
@@ -92,7 +102,7 @@ def _format_details(source: str, measures: Mapping[str, Any], baselines: Mapping
     yield f"  calibration: ECE {measures['ece']:.3f}, log-loss {measures['nll']:.3f}, Brier {measures['brier']:.3f}"
     for name, part in measures.get("slices", {}).items():
         values = f"accuracy {part['accuracy']:.3f}  macro-F1 {part['macro_f1']:.3f}"
-        yield f"  {name:<9}{part['row_count']:>6} rows  {values}"
+        yield f"  {AGREEMENT.get(name, name):<11}{part['row_count']:>6} rows  {values}"
     if "score" in measures:
         ours, theirs = measures["score"], baselines["vader"][source]["score"]
         low, high = ours["r2_interval"]

@@ -25,6 +25,7 @@ from .predictions import PREDICTIONS, write_predictions
 from .readers import DataSource
 from .recipe import Recipe, format_recipe
 from .rows import Rows
+from .teacher import describe_teacher
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy")
 
@@ -59,8 +60,17 @@ def write_run(
 
 
 def describe_run(recipe: Recipe, data: DataSource, rows: Rows, device: torch.device, processes: int) -> dict[str, Any]:
-    """Return where the model came from: base, data, splits, contamination, libraries, seed and machine."""
+    """Return where the model comes from: base, data, splits, teacher, contamination, libraries, seed and machine.
+
+    ``teacher`` is None without one; ``contamination`` is that of the base, then what the teacher adds.
+
+    Raises:
+        ModelError: the teacher is refused.
+    """
     is_gpu = device.type == "cuda"
+    teacher = describe_teacher(Path(recipe.teacher), rows) if recipe.teacher else None
+    known = find_contamination(recipe.base, rows.examples, rows.splits)
+    known += [one for one in (teacher or {}).get("contamination", []) if one not in known]
     return {
         "base": {
             "id": recipe.base,
@@ -73,7 +83,8 @@ def describe_run(recipe: Recipe, data: DataSource, rows: Rows, device: torch.dev
         "max_length": recipe.max_length,
         "data": describe_data(data, rows.examples),
         "splits": rows.fingerprints,
-        "contamination": find_contamination(recipe.base, rows.examples, rows.splits),
+        "teacher": teacher,
+        "contamination": known,
         "libraries": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "torch_threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if is_gpu else device.type,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import ModelError
-from pipeline.model_folder import METRICS, PROVENANCE, read_json
+from pipeline.model_folder import METRICS, PROVENANCE, check_hashes, read_json
 
 from .predictions import PREDICTIONS, labels_of, probabilities_of, read_predictions
-from .recipe import load_recipe
+from .recipe import Recipe, load_recipe
 
-SETTINGS = ("method", "epochs", "epoch_rows", "train_limit", "batch_size", "learning_rate", "max_length")
+RECIPE = "recipe.toml"
+IDENTITY = ("name", "seed", "base", "revision", "weight_sha256", "architecture")
+"""Keys of a recipe that are none of its settings."""
+BASELINES = ("majority", "vader")
 PLACE_FIGURES = ("accuracy", "macro_f1", "weighted_f1", "ece", "nll", "brier")
 
 
@@ -29,11 +32,13 @@ PLACE_FIGURES = ("accuracy", "macro_f1", "weighted_f1", "ece", "nll", "brier")
 class Run:
     """What is worth keeping of one run.
 
-    ``base`` has id and revision, ``settings`` the recipe's sources and SETTINGS. ``measures`` are on test, by place:
-    the sources, "overall" and "mix". ``figures`` are r2 (FiQA's score), score_head_r2 where the model has such a head,
-    ece (all test rows), wall_s, peak_rss_mib and peak_gpu_mib; a figure that was not measured is None. ``calibration``
-    is on validation. ``right`` has by source one digit per test row in order, 1 where the class is right.
-    ``rows_sha256`` is over ids and labels of the test rows, ``test_sha256`` the splits' own fingerprint.
+    ``base`` has id and revision, ``settings`` the recipe's sources and all its keys but IDENTITY. ``measures`` are on
+    test, by place: the sources, "overall" and "mix". ``figures`` are r2 (FiQA's score), score_head_r2 where the model
+    has such a head, ece (all test rows), wall_s, peak_rss_mib and peak_gpu_mib; a figure that was not measured is None.
+    ``calibration`` is on validation. ``right`` has by source one digit per test row in order, 1 where the class is
+    right.
+    ``rows_sha256`` is over ids and labels of the test rows, ``splits`` are the fingerprints of all three splits.
+    ``baselines`` has by place what BASELINES reach on test, {} in a record from before they were kept.
     """
 
     recipe: str
@@ -47,49 +52,56 @@ class Run:
     device: str
     torch_threads: int
     libraries: Mapping[str, str]
-    test_sha256: str
+    splits: Mapping[str, str]
     rows_sha256: str
     right: Mapping[str, str]
+    baselines: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The name of the run's folder."""
         return f"{self.recipe}-seed{self.seed}"
 
+    @property
+    def test_sha256(self) -> str:
+        """The fingerprint of the test rows."""
+        return self.splits["test"]
+
 
 def read_run(folder: Path) -> Run:
     """Return the record of a finished run folder.
 
     Raises:
-        PipelineError: a file is missing or damaged, or lacks a key; one line naming it.
+        PipelineError: a file is missing, changed or damaged, or lacks a key; one line naming it.
     """
-    metrics, provenance = read_json(folder / METRICS), read_json(folder / PROVENANCE)
-    recipe, table = load_recipe(folder / "recipe.toml"), read_test(folder)
+    provenance = read_json(folder / PROVENANCE)
+    check_hashes(folder, provenance, (METRICS, PREDICTIONS, RECIPE))
+    metrics, recipe, table = read_json(folder / METRICS), load_recipe(folder / RECIPE), read_test(folder)
     is_right = probabilities_of(table).argmax(axis=1) == labels_of(table)
+    right = {source: _digits(is_right[table["source"] == source]) for source in table["source"].unique()}
     try:
         model = metrics["test"]["model"]
         return Run(
             recipe=recipe.name,
             seed=recipe.seed,
             base={key: provenance["base"][key] for key in ("id", "revision")},
-            settings={"sources": list(recipe.sources)} | {key: getattr(recipe, key) for key in SETTINGS},
-            measures={
-                place: {key: values[key] for key in PLACE_FIGURES if key in values} for place, values in model.items()
-            },
+            settings={"sources": list(recipe.sources)} | _list_settings(recipe),
+            measures={place: _read_place(model[place]) for place in dict.fromkeys((*model, "overall", *right))},
             figures=_read_figures(metrics),
             calibration=metrics["calibration"],
             best_epoch=metrics["best_epoch"],
             device=str(provenance["device"]),
             torch_threads=provenance["torch_threads"],
             libraries=provenance["libraries"],
-            test_sha256=provenance["splits"]["test"],
+            splits={name: provenance["splits"][name] for name in ("train", "validation", "test")},
             rows_sha256=_hash_rows(table),
-            right={source: _digits(is_right[table["source"] == source]) for source in table["source"].unique()},
+            right=right,
+            baselines={place: _read_baselines(metrics["test"]["baselines"], place) for place in model},
         )
-    except KeyError as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        found = f"has no {error}" if isinstance(error, KeyError) else f"is malformed ({error})"
         raise ModelError(
-            f"{folder}: {METRICS} or {PROVENANCE} has no {error}; expected a folder written by "
-            "`python -m training train`"
+            f"{folder}: {METRICS} or {PROVENANCE} {found}; expected a folder written by `python -m training train`"
         ) from error
 
 
@@ -113,10 +125,21 @@ def read_test(folder: Path) -> pd.DataFrame:
 
 
 def store_records(runs: Iterable[Run], folder: Path) -> None:
-    """Write one JSON file per run into ``folder``, named after it; the same run gives the same bytes."""
+    """Write one JSON file per run into ``folder``, named after it, and remove the records of all other runs.
+
+    The same run gives the same bytes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for run in runs:
-        (folder / f"{run.name}.json").write_text(json.dumps(asdict(run), indent=1) + "\n", encoding="utf-8")
+    paths = {folder / f"{run.name}.json": json.dumps(asdict(run), indent=1) + "\n" for run in runs}
+    for path in set(list_records(folder)) - paths.keys():
+        path.unlink()
+    for path, content in paths.items():
+        path.write_text(content, encoding="utf-8")
+
+
+def list_records(folder: Path) -> list[Path]:
+    """Return the files of :func:`store_records` in ``folder``, by name."""
+    return sorted(folder.glob("*-seed*.json"))
 
 
 def load_records(paths: Sequence[Path]) -> list[Run]:
@@ -129,10 +152,20 @@ def load_records(paths: Sequence[Path]) -> list[Run]:
     runs = []
     for path in paths:
         record = read_json(path)
-        if record.keys() != names:
+        if record.keys() | {"baselines"} != names:
             raise ModelError(f"{path}: keys {', '.join(sorted(names ^ record.keys()))} missing or unknown")
         runs.append(Run(**record))
     return runs
+
+
+def _list_settings(recipe: Recipe) -> dict[str, Any]:
+    return {key: value for key, value in asdict(recipe).items() if key not in IDENTITY}
+
+
+def _read_place(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return the PLACE_FIGURES among ``values``; the mix has the first two alone, which every place must have."""
+    needed = {key: float(values[key]) for key in PLACE_FIGURES[:2]}
+    return needed | {key: float(values[key]) for key in PLACE_FIGURES[2:] if key in values}
 
 
 def _read_figures(metrics: Mapping[str, Any]) -> dict[str, float | None]:
@@ -145,6 +178,10 @@ def _read_figures(metrics: Mapping[str, Any]) -> dict[str, float | None]:
         "peak_rss_mib": metrics["peak_rss_mib"],
         "peak_gpu_mib": metrics.get("peak_gpu_mib"),
     }
+
+
+def _read_baselines(baselines: Mapping[str, Any], place: str) -> dict[str, dict[str, float]]:
+    return {name: {key: baselines[name][place][key] for key in ("accuracy", "macro_f1")} for name in BASELINES}
 
 
 def _hash_rows(table: pd.DataFrame) -> str:

@@ -1,4 +1,9 @@
-"""Two models on the same rows: is the difference more than the luck of the rows? Pure, seeded."""
+"""Two models on the same rows: is the difference more than the luck of the rows? Pure, seeded.
+
+The p-values count rows as independent, for all they are given is which rows are right. Rows of one headline are not:
+where a source judges many headlines for several companies (SEntFiN), its p is too small. The bootstrap can draw them
+together.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest, norm
 
-from .evaluate import CLASSES, RESAMPLES, macro_f1
+from .evaluate import CLASSES, count_cells, macro_f1, resample
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ def compare_right(right_a: np.ndarray, right_b: np.ndarray) -> McNemar:
 
     Rows on which both are right or both are wrong say nothing; the others split evenly if the models are alike, a
     binomial test (McNemar 1947). Without any such row p is 1. Exact errs on the safe side with few rows; the mid-p
-    variant (Fagerland et al. 2013) would be a little less strict.
+    variant (Fagerland et al. 2013) would be a little less strict. Rows of one headline count as independent, which
+    makes p too small where they are many.
 
     Raises:
         ValueError: the arrays differ in length.
@@ -53,6 +59,7 @@ def compare_weighted(pairs: Sequence[tuple[np.ndarray, np.ndarray]], weights: Se
     ``pairs`` holds per source which rows a and b have right, bool (n,), in the same order; ``weights`` sum to 1. Each
     source's accuracies differ by the mean of its rows' differences (1, 0, -1), whose variance over n rows adds with
     the square of the source's weight: the paired comparison of proportions, stratified (Cochran 1977, ch. 5).
+    Rows of one headline count as independent, which makes p too small where they are many.
 
     Raises:
         ValueError: the arrays of a source differ in length.
@@ -69,22 +76,25 @@ def compare_weighted(pairs: Sequence[tuple[np.ndarray, np.ndarray]], weights: Se
     return value, float(2 * norm.sf(abs(value) / variance**0.5))
 
 
-def macro_f1_difference(labels: np.ndarray, predicted_a: np.ndarray, predicted_b: np.ndarray, seed: int) -> Difference:
+def macro_f1_difference(
+    labels: np.ndarray, predicted_a: np.ndarray, predicted_b: np.ndarray, seed: int, groups: np.ndarray | None = None
+) -> Difference:
     """Return macro-F1 of a less macro-F1 of b with a paired bootstrap interval, the same for a ``seed``.
 
-    All three are int (n,), indices into LABELS. Every draw resamples rows with replacement and scores both models on
-    the same rows (Efron 1979), as one multinomial draw over the cells (label, predicted by a, predicted by b).
+    All three are int (n,), indices into LABELS. Every draw resamples headlines, which ``groups`` int (n,) numbers, with
+    replacement and scores both models on the same rows (see evaluate.resample); without ``groups`` it resamples rows,
+    and the interval is too narrow where headlines have several.
 
     Raises:
         ValueError: the arrays differ in length.
     """
     if not labels.shape == predicted_a.shape == predicted_b.shape:
         raise ValueError(f"{len(labels)} labels, {len(predicted_a)} and {len(predicted_b)} predictions; expected equal")
-    cells = np.bincount((labels * CLASSES + predicted_a) * CLASSES + predicted_b, minlength=CLASSES**3)
-    draws = np.random.default_rng(seed).multinomial(len(labels), cells / len(labels), size=RESAMPLES)
-    values = _difference(draws)
+    headlines = count_cells((labels * CLASSES + predicted_a) * CLASSES + predicted_b, CLASSES**3, groups)
+    values = _difference(resample(headlines, seed))
     low, high = np.percentile(values, [2.5, 97.5])
-    return Difference(float(_difference(cells)[0]), float(low), float(high), float((values <= 0).mean()))
+    value = float(_difference(headlines.sum(axis=0))[0])
+    return Difference(value, float(low), float(high), float((values <= 0).mean()))
 
 
 def _difference(cells: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,7 +34,15 @@ from .rows import Rows, read_rows
 from .run_folder import describe_run, measure_cost, write_run
 from .steps import TrainingError, deterministic_algorithms
 from .teacher import ask_teacher
-from .unfinished import CHECKPOINT, begin_unfinished, claim_folder, end_in_one_line, read_unfinished
+from .unfinished import (
+    CHECKPOINT,
+    begin_unfinished,
+    claim_folder,
+    end_in_one_line,
+    hold_folder,
+    list_facts,
+    read_unfinished,
+)
 
 
 def train_recipe(recipe: Recipe, data: DataSource, output: Path, restart: bool = False) -> Path:
@@ -44,22 +54,28 @@ def train_recipe(recipe: Recipe, data: DataSource, output: Path, restart: bool =
 
     Raises:
         PipelineError: the recipe, base, data or teacher is refused, the folder exists, the unfinished folder is
-            another run's, or memory, disk or a person ended it.
+            another run's or in use, or memory, disk or a person ended it.
     """
     accelerator, started = start_accelerator(recipe), time.monotonic()
     folder, unfinished = claim_folder(output, recipe)
-    with end_in_one_line(recipe, unfinished), deterministic_algorithms():
+    hold = hold_folder(unfinished) if accelerator.is_main_process else nullcontext()
+    with hold, end_in_one_line(recipe, unfinished), deterministic_algorithms():
         if accelerator.is_main_process:
             begin_unfinished(unfinished, recipe, restart)
         accelerator.wait_for_everyone()
         rows = read_rows(recipe, data)
-        store, state = open_store(accelerator, recipe, rows, unfinished, started)
+        if accelerator.is_main_process:
+            tqdm.write(
+                f"{recipe.name}, seed {recipe.seed}: {len(rows.train):,} training rows of {', '.join(recipe.sources)}; "
+                f"{recipe.base} on {accelerator.device.type}, {recipe.method}, at most {recipe.epochs} epochs"
+            )
+        provenance = describe_run(recipe, data, rows, accelerator.device, accelerator.num_processes)
+        store, state = open_store(recipe, provenance, unfinished, started)
         zero_shot = predict_zero_shot(recipe, rows, accelerator.device) if accelerator.is_main_process else None
         model, tokenizer, fit = fit_recipe(accelerator, recipe, rows, store, state)
         if accelerator.is_main_process:
             final = unquantise_model(model, recipe)
             metrics, probabilities = measure_run(final, tokenizer, recipe, rows, fit, zero_shot)
-            provenance = describe_run(recipe, data, rows, accelerator.device, accelerator.num_processes)
             metrics = measure_cost(recipe, time.monotonic() - store.started) | metrics
             write_run(folder, unfinished, recipe, final, tokenizer, rows, metrics, probabilities, provenance)
         accelerator.wait_for_everyone()
@@ -97,19 +113,19 @@ def choose_precision(precision: str, has_gpu: bool, has_bf16: bool) -> str:
 
 
 def open_store(
-    accelerator: Accelerator, recipe: Recipe, rows: Rows, unfinished: Path, started: float
+    recipe: Recipe, provenance: Mapping[str, Any], unfinished: Path, started: float
 ) -> tuple[Store, dict[str, Any] | None]:
     """Return where the fit keeps its state, and the state it goes on from, if there is one; says so."""
-    facts = {"splits": rows.fingerprints, "processes": accelerator.num_processes, "device": accelerator.device.type}
+    facts = list_facts(provenance)
     state = read_unfinished(unfinished, recipe, facts)
     if state is None:
-        return Store(unfinished / CHECKPOINT, facts, started), None
-    if accelerator.is_main_process:
+        return Store(unfinished / CHECKPOINT, {"facts": facts}, started), None
+    if is_main_process():
         progress = state["progress"]
         tqdm.write(
             f"going on from {unfinished}: {len(progress['records'])} epochs and {len(progress['losses'])} steps done"
         )
-    return Store(unfinished / CHECKPOINT, facts, started - state["wall_s"]), state
+    return Store(unfinished / CHECKPOINT, {"facts": facts}, started - state["wall_s"]), state
 
 
 def fit_recipe(
@@ -144,4 +160,4 @@ def seed_everything(seed: int) -> None:
 def _ask_teacher(recipe: Recipe, rows: Rows) -> torch.Tensor | None:
     if not recipe.teacher:
         return None
-    return torch.from_numpy(ask_teacher(Path(recipe.teacher), rows.train, rows.fingerprints)).float()
+    return torch.from_numpy(ask_teacher(Path(recipe.teacher), rows.train)).float()

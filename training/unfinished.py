@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -17,7 +20,7 @@ from .recipe import Recipe, format_recipe, load_recipe
 from .steps import TrainingError
 
 CHECKPOINT, RECIPE = "checkpoint.pt", "recipe.toml"
-DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG)
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES)
 
 
 class TrainingInterruptedError(TrainingError):
@@ -40,22 +43,44 @@ def claim_folder(output: Path, recipe: Recipe) -> tuple[Path, Path]:
     return folder, folder.with_name(f"{folder.name}.unfinished")
 
 
+@contextlib.contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Make ``folder`` if need be and hold it for one run; the lock goes with the process and leaves no file.
+
+    Raises:
+        TrainingError: another process, or this one, holds it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise TrainingError(f"{folder} cannot be made: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise TrainingError(f"{folder}: another process is training this run; expected one at a time") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def begin_unfinished(folder: Path, recipe: Recipe, restart: bool) -> None:
-    """Make ``folder`` with the recipe in it, unless it is there already and ``restart`` does not discard it."""
-    if restart and folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(exist_ok=True)
-    if not (folder / RECIPE).exists():
+    """Put the recipe into ``folder``, unless there is work of a run in it that ``restart`` does not discard."""
+    for path in folder.iterdir() if restart else ():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not (folder / CHECKPOINT).exists():
         write_atomic(folder / RECIPE, format_recipe(recipe).encode())
 
 
-def read_unfinished(folder: Path, recipe: Recipe, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+def read_unfinished(folder: Path, recipe: Recipe, facts: dict[str, Any]) -> dict[str, Any] | None:
     """Return the checkpoint in ``folder``, None where there is none yet.
 
-    ``facts`` holds what must be as it was: "splits" (fingerprints), "processes" and "device".
+    ``facts``, of :func:`list_facts`, must be as they were.
 
     Raises:
-        TrainingError: the recipe or a fact is another one; names it.
+        TrainingError: the recipe or a fact is another one, and is named, or an older version wrote the checkpoint.
         CheckpointError: the checkpoint is torn.
     """
     before, now = asdict(load_recipe(folder / RECIPE)), asdict(recipe)
@@ -64,11 +89,27 @@ def read_unfinished(folder: Path, recipe: Recipe, facts: Mapping[str, Any]) -> d
     if not (folder / CHECKPOINT).exists():
         return None
     state = load_checkpoint(folder / CHECKPOINT)
-    for name, fingerprint in facts["splits"].items():
-        _compare(folder, f"data: {name} rows", state["splits"][name][:12], fingerprint[:12])
-    for key in ("processes", "device"):
-        _compare(folder, key, state[key], facts[key])
+    known = state.get("facts")
+    if not isinstance(known, dict):
+        raise TrainingError(f"{folder}: an older version wrote its checkpoint; train with --restart to begin anew")
+    for name in known | facts:
+        _compare(folder, name, known.get(name), facts.get(name))
     return state
+
+
+def list_facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a run's ``provenance`` its numbers hang on beside the recipe, by the name an error gives it.
+
+    Where the data was read from is none of it: its rows are.
+    """
+    teacher = provenance["teacher"]
+    return {
+        **{f"data: {source}": known["sha256"][:12] for source, known in provenance["data"].items()},
+        **{f"data: {name} rows": digest[:12] for name, digest in provenance["splits"].items()},
+        **{f"library {name}": version for name, version in provenance["libraries"].items()},
+        **{key: provenance[key] for key in ("torch_threads", "processes", "device")},
+        "teacher": teacher and teacher["sha256"][:12],
+    }
 
 
 @contextlib.contextmanager
@@ -105,7 +146,7 @@ def is_disk_fault(error: Exception) -> bool:
     """Say whether ``error`` is Python's or a native library's way of saying that the disk is full or gone."""
     if isinstance(error, OSError):
         return error.errno in DISK_FAULTS
-    return any(f"os error {number}" in str(error) for number in DISK_FAULTS)
+    return any(int(number) in DISK_FAULTS for number in re.findall(r"os error (\d+)\b", str(error)))
 
 
 def _compare(folder: Path, what: str, before: Any, now: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,23 @@ def test_a_torn_checkpoint_is_refused_in_one_line(kept_share: float, tmp_path: P
     assert "\n" not in str(caught.value)
 
 
+def test_a_tensor_that_changed_on_the_disk_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, make_state(0.1))
+    content = path.read_bytes()
+    tensor = bytes(torch.full((100,), 0.1).numpy())
+    assert tensor in content
+    path.write_bytes(content.replace(tensor, bytes(len(tensor)), 1))
+    with pytest.raises(CheckpointError, match="torn or no checkpoint"):
+        load_checkpoint(path)
+
+
+def save_sealed(path: Path, content: Any) -> None:
+    """Write anything at all as torch does, with the hash that makes it a checkpoint."""
+    torch.save(content, path)
+    path.write_bytes(path.read_bytes() + hashlib.sha256(path.read_bytes()).digest())
+
+
 class Trap:
     """What a pickle could run when it is loaded."""
 
@@ -66,14 +84,14 @@ class Trap:
 @pytest.mark.parametrize("content", [{"weights": Trap()}, Trap()])
 def test_a_checkpoint_with_code_in_it_is_refused(content: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    torch.save(content, tmp_path / "checkpoint.pt")
+    save_sealed(tmp_path / "checkpoint.pt", content)
     with pytest.raises(CheckpointError, match="torn or no checkpoint"):
         load_checkpoint(tmp_path / "checkpoint.pt")
     assert not (tmp_path / "trapped").exists()
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
-    torch.save([1, 2], tmp_path / "checkpoint.pt")
+    save_sealed(tmp_path / "checkpoint.pt", [1, 2])
     with pytest.raises(CheckpointError, match="holds a list"):
         load_checkpoint(tmp_path / "checkpoint.pt")
 

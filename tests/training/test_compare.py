@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
 from pipeline.errors import ModelError
-from pipeline.model_folder import write_json
+from pipeline.model_folder import read_json, write_json, write_provenance
 from training.compare import (
     BETTER,
     NO_DIFFERENCE,
@@ -54,15 +55,25 @@ def write_run(output: Path, recipe: str, seed: int, wrong: int, rows: Sequence[E
     count = len(rows) // len(SOURCES)
     guesses = [(row.label + (i % count < wrong)) % 3 for i, row in enumerate(rows)]
     probabilities = np.eye(3)[guesses] * 0.7 + 0.1
-    (folder / "recipe.toml").write_text(format_recipe(replace(BASE, name=recipe, seed=seed, train_limit=3000)))
+    (folder / "recipe.toml").write_text(format_recipe(replace(BASE, name=recipe, seed=seed, epoch_rows=3000)))
     write_predictions(folder / "predictions.csv", {"test": rows}, {"test": probabilities})
     calibration = {"temperature": 1.2, "ece_before": 0.2, "ece_after": 0.1, "nll_before": 0.6, "nll_after": 0.5}
     metrics = {"wall_s": 90.0 + seed, "peak_rss_mib": 900.0, "peak_gpu_mib": None, "best_epoch": 2, "train_count": 3000}
     metrics |= {"calibration": calibration, "test": compare_model(rows, rows, probabilities)}
     write_json(folder / "metrics.json", metrics)
     provenance = {"base": {"id": BASE.base, "revision": BASE.revision}, "device": "cpu", "torch_threads": 1}
-    provenance |= {"libraries": {"python": "3.11", "torch": "2.13.0"}, "splits": {"test": "ab" * 32}}
-    write_json(folder / "provenance.json", provenance)
+    splits = {"train": "cd" * 32, "validation": "ef" * 32, "test": "ab" * 32}
+    provenance |= {"libraries": {"python": "3.11", "torch": "2.13.0"}, "splits": splits}
+    write_provenance(folder, provenance)
+    return folder
+
+
+def revise_run(folder: Path, name: str, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Let ``change`` alter a JSON file of the run, and seal the folder anew; return it."""
+    content = read_json(folder / name)
+    change(content)
+    write_json(folder / name, content)
+    write_provenance(folder, read_json(folder / "provenance.json"))
     return folder
 
 
@@ -196,6 +207,10 @@ def test_seeds_that_are_not_shared_are_left_out_of_the_difference(folders: list[
 
 def test_what_does_not_compare_is_refused(folders: list[Path], tmp_path: Path) -> None:
     relabelled = [replace(make_rows()[0], label=2), *make_rows()[1:]]
+
+    def resplit(provenance: dict[str, Any]) -> None:
+        provenance["splits"] |= {"train": "0" * 64, "validation": "1" * 64}
+
     cases = [
         ([*folders, folders[0]], "baseline", "baseline-seed1 is given twice"),
         (folders, "best", "baseline 'best' has no run; expected one of alike, baseline, better"),
@@ -210,6 +225,11 @@ def test_what_does_not_compare_is_refused(folders: list[Path], tmp_path: Path) -
             None,
             "relabelled-seed1 and baseline-seed1",
         ),
+        (
+            [folders[0], revise_run(write_run(tmp_path, "resplit", 1, 3), "provenance.json", resplit)],
+            None,
+            "resplit-seed1 and baseline-seed1 have other train, validation rows; expected the same data",
+        ),
     ]
     for chosen, baseline, message in cases:
         with pytest.raises(CompareError, match=message):
@@ -218,11 +238,60 @@ def test_what_does_not_compare_is_refused(folders: list[Path], tmp_path: Path) -
 
 def test_a_folder_without_predictions_or_with_old_metrics_is_refused(tmp_path: Path) -> None:
     folder = write_run(tmp_path, "old", 1, 3)
-    metrics = json.loads((folder / "metrics.json").read_text())
-    del metrics["calibration"]
-    write_json(folder / "metrics.json", metrics)
+    revise_run(folder, "metrics.json", lambda metrics: metrics.pop("calibration"))
     with pytest.raises(ModelError, match="has no 'calibration'; expected a folder written by"):
         compare_runs([folder], None)
     (folder / "predictions.csv").unlink()
-    with pytest.raises(ModelError, match=r"predictions.csv: cannot be read as CSV"):
+    with pytest.raises(ModelError, match=r"predictions.csv is missing"):
         compare_runs([folder], None)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "predictions.csv", "recipe.toml"])
+def test_a_file_that_changed_since_the_run_is_refused(name: str, tmp_path: Path) -> None:
+    folder = write_run(tmp_path, "edited", 1, 3)
+    path = folder / name
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if "twitter" not in line))
+    with pytest.raises(ModelError, match=f"edited-seed1: {name} has SHA-256"):
+        compare_runs([folder], None)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("metrics.json", lambda found: found.update(test=[]), "is malformed"),
+        ("metrics.json", lambda found: found["test"].update(model=None), "is malformed"),
+        ("metrics.json", lambda found: found["test"]["model"]["fiqa"].pop("accuracy"), "has no 'accuracy'"),
+        ("metrics.json", lambda found: found["test"]["model"].pop("twitter"), "has no 'twitter'"),
+        ("metrics.json", lambda found: found["test"]["model"]["mix"].update(accuracy="x"), "is malformed"),
+        ("provenance.json", lambda found: found.update(base="x"), "is malformed"),
+        ("provenance.json", lambda found: found["splits"].pop("train"), "has no 'train'"),
+    ],
+)
+def test_malformed_figures_are_refused_in_one_line(
+    name: str, change: Callable[[dict[str, Any]], object], message: str, tmp_path: Path
+) -> None:
+    folder = revise_run(write_run(tmp_path, "odd", 1, 3), name, change)
+    with pytest.raises(ModelError, match=f"odd-seed1: .*{message}.*; expected a folder written by") as caught:
+        read_run(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 9}, "differ in epochs; expected runs of one recipe"),
+        ({"base": "random:bert", "revision": "", "weight_sha256": ""}, "differ in base"),
+        ({"score_weight": 0.5, "early_stopping": 3}, "differ in early_stopping, score_weight"),
+        ({"repeats": {"fiqa": 1}}, "differ in repeats, sources"),
+    ],
+)
+def test_runs_that_only_share_a_recipes_name_are_not_averaged(
+    change: dict[str, Any], message: str, folders: list[Path], tmp_path: Path
+) -> None:
+    other = replace(BASE, name="baseline", seed=9, epoch_rows=3000, **change)
+    folder = write_run(tmp_path, "baseline", 9, 30)
+    (folder / "recipe.toml").write_text(format_recipe(other))
+    base = {"id": other.base, "revision": other.revision}
+    revise_run(folder, "provenance.json", lambda provenance: provenance.update(base=base))
+    with pytest.raises(CompareError, match=f"baseline-seed9 and baseline-seed1 {message}"):
+        compare_runs([*folders, folder], None)

@@ -105,7 +105,16 @@ def test_sentfin_gives_one_example_per_entity(
 TWITTER_TRAIN = "twitter_financial_news/sent_train.csv"
 BAD = [
     (load_twitter, TWITTER_TRAIN, ("text", "label"), ("hm", "3"), r"sent_train.csv row 1: label '3'"),
-    (load_sentfin, "sentfin/SEntFiN.csv", ("Title", "Decisions"), ("hm", "{}"), r"SEntFiN.csv row 1: no 'entity'"),
+    *(
+        (load_sentfin, "sentfin/SEntFiN.csv", ("Title", "Decisions"), ("hm", decisions), message)
+        for decisions, message in (
+            ("{}", r"SEntFiN.csv row 1: '{}'; expected 'entity': 'label' pairs alone, in braces"),
+            ("{'Acme': 'positive', 'Bolt'}", r"row 1: .*; expected 'entity': 'label' pairs alone, in braces"),
+            ("{'Acme': 'positive','Bolt': 'neutral'}", r"row 1: .*; expected 'entity': 'label' pairs alone, in braces"),
+            ('{"Acme": "unsure", "Beta": "positive"}', r"SEntFiN.csv row 1: label 'unsure'; expected one of negative"),
+            ("{'Acme': 'positive', 'Bolt': 'Neutral'}", r"SEntFiN.csv row 1: label 'Neutral'; expected one of"),
+        )
+    ),
     (
         load_fiqa,
         FIQA_FILE,

@@ -45,7 +45,7 @@ def launched(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 def test_two_processes_speak_and_write_once(launched: tuple[Path, str]) -> None:
     folder, printed = launched
     assert [path.name for path in folder.parent.iterdir()] == ["smoke-seed42"]
-    assert [printed.count(f"epoch {number} loss") for number in (1, 2)] == [1, 1]
+    assert [printed.count(f"epoch {number}/2  loss") for number in (1, 2)] == [1, 1]
     assert printed.count("run folder:") == 1
     assert json.loads((folder / "provenance.json").read_text())["processes"] == 2
     assert len(json.loads((folder / "metrics.json").read_text())["epochs"]) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -15,16 +17,20 @@ from training.evaluate import (
     calibration_error,
     class_scores,
     count_confusion,
+    count_headlines,
     evaluate_sources,
+    group_headlines,
     log_loss,
     macro_f1,
+    measure,
     measure_score,
     mix_sources,
     reliability_curve,
+    resample,
     score_of,
     weighted_f1,
 )
-from training.predict import find_changed, match_test
+from training.predict import find_changed, find_zero_shot, join_known, match_test
 from training.results import compare_model, format_calibration, format_contamination, format_results
 
 # true 0: 3 rows, 2 hit; true 1: 2 rows, 1 hit; true 2: 1 row, hit
@@ -56,13 +62,81 @@ def test_a_class_that_never_occurs_is_left_out_of_macro_f1_and_one_never_hit_cou
 
 
 def test_bootstrap_repeats_under_a_seed_holds_the_value_and_narrows_with_rows() -> None:
-    low, high = bootstrap(MATRIX, accuracy, 1)
-    assert [low, high] == bootstrap(MATRIX, accuracy, 1)
+    rows = count_headlines(LABEL, GUESS)
+    low, high = bootstrap(rows, accuracy, 1)
+    assert [low, high] == bootstrap(rows, accuracy, 1)
     assert low < accuracy(MATRIX) < high
-    narrow_low, narrow_high = bootstrap(MATRIX * 100, accuracy, 1)
+    narrow_low, narrow_high = bootstrap(np.tile(rows, (100, 1, 1)), accuracy, 1)
     # binomial: 1.96 * sqrt(p (1 - p) / n) on both sides, n = 600
     assert narrow_high - narrow_low == pytest.approx(2 * 1.96 * np.sqrt(4 / 6 * 2 / 6 / 600), rel=0.1)
     assert narrow_high - narrow_low < high - low
+
+
+def test_headlines_are_told_apart_by_their_words_alone() -> None:
+    texts = ["Acme up 2%", "ACME UP 2%!", "Acme up 20%", "...", "???", "acmé up 2%"]
+    assert group_headlines([Example(text, "", 0, None, "fiqa") for text in texts]).tolist() == [0, 0, 1, 2, 3, 0]
+
+
+def make_judged(rows_each: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels, predictions and headlines of 300 headlines with ``rows_each`` rows, right or wrong as one."""
+    random = np.random.default_rng(5)
+    labels = random.integers(0, 3, 300)
+    predicted = np.where(random.random(300) < 0.3, (labels + 1) % 3, labels)
+    return tuple(np.repeat(values, rows_each) for values in (labels, predicted, np.arange(300)))
+
+
+@pytest.mark.parametrize("statistic", [accuracy, macro_f1])
+def test_a_headline_judged_for_several_companies_counts_once_in_an_interval(statistic: Callable) -> None:
+    """Four equal rows a headline say no more than one: by row the interval would be half as wide (1 / sqrt(4))."""
+    once, often = make_judged(1), make_judged(4)
+    expected = bootstrap(count_headlines(*once), statistic, 3)
+    assert bootstrap(count_headlines(*often), statistic, 3) == pytest.approx(expected)
+    low, high = bootstrap(count_headlines(*often[:2]), statistic, 3)
+    assert high - low == pytest.approx((expected[1] - expected[0]) / 2, rel=0.1)
+
+
+def repeat_judged(rows_each: int) -> tuple[list[Example], np.ndarray]:
+    """Return :func:`make_judged` as rows of every source of MIX, each with a score, and their probabilities."""
+    labels, predicted, headlines = make_judged(rows_each)
+    cells = [(source, *pair) for source in MIX for pair in zip(labels.tolist(), headlines.tolist(), strict=True)]
+    rows = [Example(f"{source} {headline}", "", label, label / 2, source) for source, label, headline in cells]
+    return rows, np.tile(np.eye(3)[predicted], (len(MIX), 1))
+
+
+def test_intervals_of_sources_mix_and_scores_draw_headlines() -> None:
+    once, often = repeat_judged(1), repeat_judged(4)
+    ones, manies = evaluate_sources(*once, seed=1), evaluate_sources(*often, seed=1)
+    for place, found in ones.items():
+        for name in ("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval"):
+            assert manies[place][name] == pytest.approx(found[name]), (place, name)
+    for name in ("r2", "r2_interval"):
+        assert manies["fiqa"]["score"][name] == pytest.approx(ones["fiqa"]["score"][name])
+        one, many = (compare_baselines(rows, rows)["vader"]["fiqa"]["score"][name] for rows, _ in (once, often))
+        assert many == pytest.approx(one)
+
+
+def test_where_every_headline_is_one_row_the_draws_are_those_of_the_rows() -> None:
+    """A draw over the nine cells, as Efron 1979 has it; and a headline's number is only a name."""
+    matrix = np.arange(9, 18).reshape(3, 3)
+    cells = np.repeat(np.arange(9), matrix.ravel())
+    total = len(cells)
+    drawn = np.random.default_rng(4).multinomial(total, matrix.ravel() / total, size=1000).reshape(-1, 3, 3)
+    for groups in (None, np.arange(total), np.random.default_rng(0).permutation(total) * 7):
+        assert (resample(count_headlines(cells // 3, cells % 3, groups), 4) == drawn).all()
+
+
+def test_the_spread_of_drawn_headlines_is_that_of_drawing_them_one_by_one() -> None:
+    random = np.random.default_rng(8)
+    groups = np.repeat(np.arange(200), random.integers(1, 6, 200))
+    labels = random.integers(0, 3, 200)[groups]
+    predicted = np.where(random.random(200)[groups] < 0.3, (labels + 1) % 3, labels)
+    rows_of = [np.flatnonzero(groups == group) for group in range(200)]
+    slow = []
+    for _ in range(1000):
+        rows = np.concatenate([rows_of[group] for group in random.integers(200, size=200)])
+        slow.append(accuracy(count_confusion(labels[rows], predicted[rows])))
+    low, high = measure(labels, np.eye(3)[predicted], 1, groups)["accuracy_interval"]
+    assert [low, high] == pytest.approx(np.percentile(slow, [2.5, 97.5]), abs=0.015)
 
 
 def test_calibration_error_by_hand() -> None:
@@ -134,7 +208,7 @@ def test_sources_and_slices_are_measured_apart() -> None:
 
 def make_rows(counts: dict[str, tuple[int, int]]) -> tuple[list[Example], np.ndarray]:
     """Return rows of label 0 and their probabilities: (right, wrong) counts by source."""
-    rows = [Example("x", "", 0, 0.5, source) for source, both in counts.items() for _ in range(sum(both))]
+    rows = [Example(f"{source} {i}", "", 0, 0.5, source) for source, both in counts.items() for i in range(sum(both))]
     guesses = [guess for right, wrong in counts.values() for guess in [0] * right + [1] * wrong]
     return rows, np.eye(3)[guesses]
 
@@ -159,7 +233,9 @@ def test_no_mix_without_all_its_sources() -> None:
 
 def test_the_mix_interval_is_that_of_sources_drawn_apart() -> None:
     matrix = np.array([[300, 100, 0], [0, 0, 0], [0, 0, 0]])
-    low, high = mix_sources(dict.fromkeys(MIX, matrix))["accuracy_interval"]  # type: ignore[index]
+    rows = count_headlines(np.zeros(400, dtype=int), np.repeat([0, 1], [300, 100]))
+    assert (rows.sum(axis=0) == matrix).all()
+    low, high = mix_sources(dict.fromkeys(MIX, rows))["accuracy_interval"]  # type: ignore[index]
     spread = np.sqrt(sum(weight**2 for weight in MIX.values()) * 0.75 * 0.25 / 400)
     assert high - low == pytest.approx(2 * 1.96 * spread, rel=0.1)
 
@@ -202,6 +278,37 @@ def test_temperature_and_contamination_are_said_in_words() -> None:
     )
     assert "about 50.0% of 40 test rows: It was. (its card)" in shown
     assert "a share nobody stated of 40" in shown
+
+
+@pytest.mark.parametrize(("found", "known"), [([], "nothing known"), (None, "no record of the base")])
+def test_no_known_contamination_is_not_said_to_be_none(found: list[dict[str, object]] | None, known: str) -> None:
+    assert format_contamination(found) == (
+        f"test rows the base is known to have seen\n  {known}, which does not say that there are none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({}, ["a"]),
+        ({"teacher": None}, ["a"]),
+        ({"teacher": {"contamination": [{"source": "a"}, {"source": "b"}]}}, ["a", "b"]),
+    ],
+)
+def test_what_a_teacher_has_seen_counts_too(record: dict[str, object], expected: list[str]) -> None:
+    assert [one["source"] for one in join_known([{"source": "a"}], record)] == expected
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({}, {}),
+        ({"test": {"model": {}, "baselines": {"majority": {"mix": 1}}}}, {}),
+        ({"test": {"baselines": {"majority": {"mix": 1}, "zero_shot": {"mix": 2}}}}, {"zero_shot": {"mix": 2}}),
+    ],
+)
+def test_zero_shot_is_what_the_run_recorded_on_test(metrics: dict[str, object], expected: dict[str, object]) -> None:
+    assert find_zero_shot(metrics) == expected
 
 
 DATA = {"fiqa": {"sha256": "aa"}, "twitter": {"sha256": "bb"}}

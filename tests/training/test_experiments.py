@@ -9,17 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import PipelineError
+from pipeline.model_folder import read_json, write_json
+from training import experiments
+from training.__main__ import main
 from training.experiment_report import BEGIN, END, RULE, replace_report, write_report
 from training.experiments import (
     Experiment,
     ExperimentError,
-    list_finished,
     load_plan,
     plan_jobs,
     run_experiments,
 )
 from training.recipe import PACKAGE, RANDOM, format_recipe, load_recipe
-from training.run_record import Run, load_records, read_run, store_records
+from training.run_record import Run, list_records, load_records, read_run, store_records
 
 from .test_compare import RECIPES, write_run
 
@@ -105,7 +108,7 @@ def test_runs_go_side_by_side_and_finished_ones_are_not_made_again(tmp_path: Pat
     lines: list[str] = []
     output = tmp_path / "runs"
     folders = run_experiments(PLAN, output, [1, 2], 3000, 2, report=lines.append, train=train)
-    assert sorted(folders) == list_finished(output)
+    assert sorted(folders) == sorted(path.parent for path in output.glob("*/provenance.json"))
     assert len(lines) == 5
     assert all(re.fullmatch(r"\d/5 [a-z-]+-seed\d+: .*(accuracy mix 0.700|smoke run works.*)", line) for line in lines)
     assert (output / "logs" / "baseline-seed1.log").read_text() == "learning 1\n"
@@ -120,13 +123,54 @@ def test_a_failed_run_is_named_and_the_others_go_on(tmp_path: Path, train: tuple
     with pytest.raises(ExperimentError, match=r"1 of 4 runs failed: no-fiqa-seed1; see .*logs"):
         run_experiments(plan, tmp_path / "runs", [1], 3000, 1, report=lines.append, train=train)
     assert "failed with exit code 1: error: out of memory at batch_size 32" in lines[0]
-    assert len(list_finished(tmp_path / "runs")) == 3
+    assert len(list((tmp_path / "runs").glob("*/provenance.json"))) == 3
 
 
 def test_a_finished_run_of_another_recipe_is_not_taken_for_this_one(tmp_path: Path, train: tuple[str, ...]) -> None:
     run_experiments(PLAN[:1], tmp_path, [1], 3000, 1, report=str, train=train)
     with pytest.raises(ExperimentError, match=r"baseline-seed1: made with other epoch_rows; remove it"):
         run_experiments(PLAN[:1], tmp_path, [1], 4000, 1, report=str, train=train)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "epoch_rows", "workers", "message"),
+    [
+        ([1, 1], 3000, 1, "baseline-seed1 is planned twice; expected every recipe and seed once"),
+        ([1], 3000, 0, "--workers is 0; expected 1 or more"),
+        ([-1], 3000, 1, "--seed: seed is -1"),
+        ([1], -1, 1, "--epoch-rows: epoch_rows is -1"),
+    ],
+)
+def test_an_impossible_plan_starts_nothing(
+    seeds: list[int], epoch_rows: int, workers: int, message: str, tmp_path: Path, train: tuple[str, ...]
+) -> None:
+    with pytest.raises(PipelineError, match=message):
+        run_experiments(PLAN, tmp_path / "runs", seeds, epoch_rows, workers, report=str, train=train)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_results_of_a_plan_are_its_own_runs_alone(tmp_path: Path) -> None:
+    runs = [read_run(write_run(tmp_path / "runs", "baseline", seed, 30)) for seed in (1, 2)]
+    results = tmp_path / "results"
+    store_records(runs, results)
+    (results / "notes.json").write_text("{}")
+    store_records(runs[1:], results)
+    assert [path.name for path in list_records(results)] == ["baseline-seed2.json"]
+    assert (results / "notes.json").exists()
+
+
+def test_the_verb_keeps_and_reports_the_runs_of_its_own_plan_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, results, report = tmp_path / "runs", tmp_path / "results", tmp_path / "report.md"
+    stale, *own = [write_run(output, "baseline", seed, 30) for seed in (1, 2, 3)]
+    store_records([read_run(stale)], results)
+    report.write_text(f"{BEGIN}\n{END}\n")
+    monkeypatch.setattr(experiments, "run_experiments", lambda *_: own)
+    options = ["--output", str(output), "--results", str(results), "--report", str(report)]
+    assert main(["experiments", "--seeds", "2,3", *options]) == 0
+    assert [path.name for path in list_records(results)] == ["baseline-seed2.json", "baseline-seed3.json"]
+    assert "under seeds 2, 3," in report.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +208,26 @@ def test_the_report_states_protocol_rule_verdicts_smoke_runs_and_criteria(record
     assert "| FiQA accuracy at least 60% | 0.492, not met | `class-weights` 0.825, met |" in report
     assert "not measured here: no GPU" in report
     assert "Not run" not in report
+
+
+def test_the_report_shows_what_has_to_be_beaten_in_every_place(records: list[Run]) -> None:
+    """A third of the rows is of the commonest class: accuracy 1/3, and F1 1/2 for one class of three."""
+    (place,) = (run for run in records if run.name == "class-weights-seed2")
+    assert place.baselines["mix"]["majority"] == pytest.approx({"accuracy": 1 / 3, "macro_f1": 1 / 6})
+    older = [replace(run, baselines={}) for run in records if run.recipe == "baseline"]
+    report = write_report([*older, *(run for run in records if run.recipe != "baseline")], PLAN)
+    assert "| baseline | mix acc / F1 | overall acc / F1 | phrasebank acc / F1 | twitter acc / F1 |" in report
+    assert f"| majority class |{' 0.333 / 0.167 |' * 6}" in report
+    assert f"| VADER |{' 0.333 / 0.167 |' * 6}" in report
+    assert "No stored record holds them." in write_report([replace(run, baselines={}) for run in records], PLAN)
+
+
+def test_a_record_from_before_baselines_were_kept_still_loads(records: list[Run], tmp_path: Path) -> None:
+    store_records(records[:1], tmp_path)
+    (path,) = tmp_path.iterdir()
+    older = {key: value for key, value in read_json(path).items() if key != "baselines"}
+    write_json(path, older)
+    assert load_records([path]) == [replace(records[0], baselines={})]
 
 
 def test_what_was_not_run_is_said(records: list[Run]) -> None:

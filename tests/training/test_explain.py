@@ -27,10 +27,7 @@ from pipeline.text import LABELS  # noqa: E402
 from training.data import Example, load_examples  # noqa: E402
 from training.explain import explain_run  # noqa: E402
 from training.model import build_model  # noqa: E402
-from training.predictions import id_of, labels_of, probabilities_of, read_predictions  # noqa: E402
-from training.readers import LocalFolder  # noqa: E402
-from training.recipe import ARCHITECTURES, RANDOM  # noqa: E402
-from training.report.attribution import (  # noqa: E402
+from training.page.attribution import (  # noqa: E402
     Explanation,
     Group,
     Word,
@@ -39,12 +36,15 @@ from training.report.attribution import (  # noqa: E402
     merge_attention,
     prepare_model,
 )
-from training.report.charts import spread_ticks, tag  # noqa: E402
-from training.report.heat_maps import draw_attention, shade_share  # noqa: E402
-from training.report.held_out import HeldRow, join_rows, pick_wrong  # noqa: E402
-from training.report.label_errors import find_label_errors  # noqa: E402
-from training.report.page import rank_words, render_page, split_text  # noqa: E402
-from training.report.review import confuse_classes, name_aspect, name_length, review_fiqa  # noqa: E402
+from training.page.charts import spread_ticks, tag  # noqa: E402
+from training.page.heat_maps import draw_attention, shade_share  # noqa: E402
+from training.page.held_out import HeldRow, join_rows, pick_wrong  # noqa: E402
+from training.page.label_errors import find_label_errors  # noqa: E402
+from training.page.page import rank_words, render_page, split_text  # noqa: E402
+from training.page.review import confuse_classes, name_aspect, name_length, review_fiqa  # noqa: E402
+from training.predictions import id_of, labels_of, probabilities_of, read_predictions  # noqa: E402
+from training.readers import LocalFolder  # noqa: E402
+from training.recipe import ARCHITECTURES, RANDOM  # noqa: E402
 
 from .explained_run import HOSTILE, HOSTILE_TARGET, PER_SOURCE, SMOKE, Explained, make_explained  # noqa: E402
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
+from pipeline.model_folder import read_json, write_json, write_provenance  # noqa: E402
 from training import train as training_line  # noqa: E402
 from training.__main__ import build_parser, main  # noqa: E402
 
@@ -51,9 +53,12 @@ def test_every_verb_has_help_with_an_example_that_parses(name: str) -> None:
         (["train", "none.toml"], "none.toml: cannot be read"),
         (["prepare", "none.toml"], "none.toml: cannot be read"),
         (["prepare", SMOKE, "--manifest", "absent/x.json"], "--manifest absent/x.json: folder absent does not exist"),
-        (["train", SMOKE, "--seed", "-1"], "--seed is -1; expected 0..2147483647"),
+        (["train", SMOKE, "--seed", "-1"], "--seed: seed is -1; expected 0..2147483647"),
         (["train", SMOKE, "--output", SMOKE], f"--output {SMOKE} cannot be made: File exists"),
         (["evaluate", "none", "--json", "absent/x.json"], "--json absent/x.json: folder absent does not exist"),
+        (["evaluate", "none", "--json", "."], "--json .: is a folder; expected a file"),
+        (["compare", "none", "--json", "."], "--json .: is a folder; expected a file"),
+        (["prepare", SMOKE, "--manifest", "."], "--manifest .: is a folder; expected a file"),
         (["evaluate", "none"], "none: none of onnx/model_quantized.onnx"),
         (["compare", "none"], "none"),
         (["explain", "none"], "none"),
@@ -63,6 +68,10 @@ def test_every_verb_has_help_with_an_example_that_parses(name: str) -> None:
         (["promote", "none", "--margin", "2"], "--margin is 2; expected a number from 0 to 1"),
         (["experiments", "--report", "none.md"], "none.md: cannot be read"),
         (["experiments", "--seeds", "1,x"], "--seeds: 'x' is no seed"),
+        (["experiments", "--seeds", "²"], "--seeds: '²' is no seed"),
+        (["experiments", "--seeds", "1,1"], "baseline-seed1 is planned twice"),
+        (["experiments", "--workers", "0"], "--workers is 0; expected 1 or more"),
+        (["experiments", "--epoch-rows", "-5"], "--epoch-rows: epoch_rows is -5; expected 0.."),
     ],
 )
 def test_user_errors_are_one_line(
@@ -144,6 +153,45 @@ def test_evaluate_prints_and_writes_what_the_run_recorded(
     recorded = json.loads((run_folder / "metrics.json").read_text())["test"]["model"]
     assert found["model"]["overall"]["confusion"] == recorded["overall"]["confusion"]
     assert (found["changed"], found["is_same_test"]) == ([], True)
+
+
+def reseal(run_folder: Path, folder: Path, **changes: object) -> Path:
+    """Copy a run with ``changes`` of its provenance (None drops a key) and a zero-shot baseline, hashes in order."""
+    shutil.copytree(run_folder, folder)
+    metrics = read_json(folder / "metrics.json")
+    metrics["test"]["baselines"]["zero_shot"] = metrics["test"]["baselines"]["vader"]
+    write_json(folder / "metrics.json", metrics)
+    provenance = {**read_json(folder / "provenance.json"), **changes}
+    write_provenance(folder, {key: value for key, value in provenance.items() if value is not None})
+    return folder
+
+
+OTHER = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_shown", "warning"),
+    [
+        ({}, True, ""),
+        ({"splits": {"test": OTHER}}, False, "it was split otherwise; test rows may have been trained on"),
+        ({"splits": None}, False, "no record of its data and splits: it may have been trained on these rows"),
+        ({"data": None}, False, "no record of its data and splits: it may have been trained on these rows"),
+    ],
+    ids=["same", "split otherwise", "no splits", "no data"],
+)
+def test_evaluate_shows_the_recorded_zero_shot_on_the_same_rows_only_and_names_what_it_cannot_know(
+    changes: dict[str, object],
+    is_shown: bool,
+    warning: str,
+    run_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["evaluate", str(reseal(run_folder, tmp_path / "run", **changes))]) == 0
+    printed = capsys.readouterr()
+    assert ("zero-shot acc/F1" in printed.out) is is_shown
+    assert printed.err == (f"warning: {warning}\n" if warning else "")
+    assert "nothing known, which does not say that there are none" in printed.out
 
 
 def test_compare_lays_a_run_beside_itself(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

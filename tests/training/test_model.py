@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from pipeline.errors import ModelError
 from pipeline.hub import pull_snapshot
+from pipeline.model_folder import write_provenance
 from pipeline.text import LABELS
 from tests.hub_server import HubServer
 from training import bases
@@ -84,8 +85,12 @@ def save_run(model: nn.Module, tokenizer, recipe: Recipe, folder: Path) -> Path:
     folder.mkdir()
     save_model(model, tokenizer, recipe, folder)
     base = {"id": recipe.base, "revision": recipe.revision, "weight_sha256": recipe.weight_sha256}
-    (folder / "provenance.json").write_text(json.dumps({"base": {**base, "architecture": recipe.architecture}}))
+    write_provenance(folder, {"base": {**base, "architecture": recipe.architecture}})
     return folder
+
+
+def reseal(folder: Path) -> None:
+    write_provenance(folder, json.loads((folder / "provenance.json").read_text()))
 
 
 def read_bytes(folder: Path) -> dict[str, bytes]:
@@ -474,15 +479,44 @@ def test_an_encoder_that_lacks_its_pooler_trains_it_whole(hub: HubServer, tmp_pa
     assert np.abs(answer(loaded, theirs) - answer(model, tokenizer)).max() < 1e-5
 
 
+def write(run: Path, name: str, content: object) -> None:
+    (run / name).write_text(json.dumps(content))
+    reseal(run)
+
+
+def zero_weights(run: Path) -> None:
+    path = run / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-64] + bytes(64))
+
+
+def tear_weights(run: Path) -> None:
+    path = run / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-64])
+    reseal(run)
+
+
+def drop_head(run: Path) -> None:
+    path = run / "adapter_model.safetensors"
+    save_file({name: value for name, value in load_file(path).items() if "lora" in name}, path, {"format": "pt"})
+    reseal(run)
+
+
 RUN_REFUSALS: list[tuple[str, Callable[[Path], object], str]] = [
     ("no weights", lambda run: (run / "adapter_model.safetensors").unlink(), "adapter_model.safetensors is missing"),
     ("no provenance", lambda run: (run / "provenance.json").unlink(), "provenance.json is missing"),
-    ("no base", lambda run: (run / "provenance.json").write_text("{}"), "base is None; expected its id and revision"),
+    ("no base", lambda run: write_provenance(run, {}), "base is None; expected its id and revision"),
+    ("no hashes", lambda run: (run / "provenance.json").write_text("{}"), "no table of files; expected the SHA-256"),
+    ("zeroed weights", zero_weights, "adapter_model.safetensors has SHA-256"),
+    ("unsealed weights", lambda run: (run / "model.safetensors").write_bytes(b""), "no SHA-256 of model.safetensors"),
     ("a pickle", lambda run: (run / "adapter_model.bin").write_bytes(b""), "may hold pickled code"),
-    ("no length", lambda run: (run / "tokenizer_config.json").write_text("{}"), "model_max_length is None"),
+    ("no length", lambda run: write(run, "tokenizer_config.json", {}), "model_max_length is None"),
+    ("no tokenizer", lambda run: write(run, "tokenizer.json", {}), "run: cannot be loaded: "),
+    ("no adapter", lambda run: write(run, "adapter_config.json", {}), "run: cannot be loaded: 'peft_type'"),
+    ("torn weights", tear_weights, "run: cannot be loaded: "),
+    ("no head", drop_head, "run: cannot be loaded: "),
     (
         "other order",
-        lambda run: (run / "config.json").write_text(json.dumps({"id2label": {"0": "positive", "1": "neutral"}})),
+        lambda run: write(run, "config.json", {"id2label": {"0": "positive", "1": "neutral"}}),
         "id2label is .*; expected negative, neutral, positive in this order",
     ),
 ]

@@ -312,11 +312,16 @@ def test_a_dry_run_writes_nothing(contest: Contest, good: str) -> None:
     assert contest.settings.read_text() == SETTINGS
 
 
-@pytest.mark.parametrize("revision", ["main", "c" * 39, COMMIT.upper(), None])
-def test_only_a_commit_can_be_pinned(contest: Contest, revision: str | None) -> None:
+@pytest.mark.parametrize("revision", ["main", "c" * 39, COMMIT.upper()])
+def test_only_a_commit_can_be_pinned(contest: Contest, revision: str) -> None:
     with pytest.raises(ModelError, match="expected a commit of 40 hex digits, not a branch or tag"):
         enter(contest, "made/good", revision)
     assert contest.settings.read_text() == SETTINGS
+
+
+def test_a_repository_without_a_revision_is_asked_for_it(contest: Contest) -> None:
+    with pytest.raises(PromotionError, match="made/good: no folder here, and --revision is missing"):
+        enter(contest, "made/good", None)
 
 
 def test_a_challenger_out_of_reach_is_an_error_and_no_verdict(contest: Contest) -> None:
@@ -345,6 +350,16 @@ def test_a_source_may_lose_no_more_than_the_margin(wrong_count: int, margin: flo
     challenger[30 : 30 + 3 * wrong_count] = 0
     (_, source) = judge_labels(rows, challenger, labels, margin)
     assert (source.name, source.is_met) == ("macro-F1, twitter", is_met)
+
+
+@pytest.mark.parametrize(("rows_each", "is_met"), [(1, True), (20, False)])
+def test_many_rows_of_few_headlines_are_no_proof(rows_each: int, is_met: bool) -> None:
+    """120 rows, and the challenger mends 12 of them: 12 headlines are enough, the rows of one headline are not."""
+    labels = np.arange(120) // rows_each % 3
+    rows = [Example(f"text {i // rows_each}", str(i), int(labels[i]), None, "twitter") for i in range(120)]
+    champion = np.where(np.arange(120) < 12, (labels + 1) % 3, labels)
+    overall = next(judge_labels(rows, labels, champion, 0.01))
+    assert (overall.name, overall.is_met) == ("macro-F1", is_met)
 
 
 def test_settings_without_the_table_get_one_and_keep_their_line_ends(tmp_path: Path) -> None:

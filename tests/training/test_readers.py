@@ -19,7 +19,7 @@ from training import readers
 from training.data import SOURCES, describe_data, load_examples
 from training.readers import DATASETS, DataError, Hub, LocalFolder, load_published, open_data
 
-from .conftest import write_phrasebank, write_table
+from .conftest import FIQA_COLUMNS, FIQA_FILE, write_phrasebank, write_table
 
 pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
 pytest.importorskip("datasets", reason="datasets is not installed")
@@ -255,6 +255,34 @@ def test_local_files_are_refused_by_name(tmp_path: Path) -> None:
         list(data.read_rows("twitter", "train"))
     with pytest.raises(DataError, match=r"sent_valid.csv row 1: fewer cells than columns"):
         list(data.read_rows("twitter", "validation"))
+
+
+FIQA_ROW = ("1", "hm", "", "", "0", "post")
+HEADER = b"text,label\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (HEADER + b"fine,1\ncaf\xe9,1\n", r"sent_train.csv, at or after row 1: cannot be read as UTF-8 CSV: .*0xe9"),
+        (HEADER + b'fine,1\n"open,1\n' + b"on,1\n" * 30_000, r"at or after row 2: .*(field limit|unexpected end)"),
+        (HEADER + b'fine,1\n"open,1\nlost,0\n', r"at or after row 2: cannot be read as UTF-8 CSV: unexpected end"),
+    ],
+    ids=["latin-1", "long cell", "unclosed quote"],
+)
+def test_a_file_that_is_no_utf_8_csv_is_one_line(content: bytes, message: str, tmp_path: Path) -> None:
+    write_table(tmp_path, "twitter_financial_news/sent_train.csv", ("text", "label"), [])
+    (tmp_path / "labelled" / "twitter_financial_news" / "sent_train.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        list(LocalFolder(tmp_path).read_rows("twitter", "train"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("split", ["Train", "", "validation"])
+def test_a_fiqa_row_of_no_known_split_is_refused_not_lost(split: str, tmp_path: Path) -> None:
+    write_table(tmp_path, FIQA_FILE, FIQA_COLUMNS, [(*FIQA_ROW, "train"), (*FIQA_ROW, split)])
+    with pytest.raises(DataError, match=f"row 2: hf_split '{split}'; expected one of train, valid, test"):
+        list(LocalFolder(tmp_path).read_rows("fiqa", "test"))
 
 
 def test_the_environment_then_the_folder_beside_then_the_hub(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,11 +13,13 @@ from training.recipe import (
     ARCHITECTURES,
     PACKAGE,
     RANDOM,
+    Recipe,
     RecipeError,
     format_recipe,
     load_recipe,
     rebase_recipe,
     reseed_recipe,
+    revise_recipe,
     shrink_recipe,
 )
 
@@ -102,6 +106,22 @@ def test_on_minilm_a_recipe_keeps_all_but_its_base_and_rate(name: str) -> None:
         assert small.learning_rate == pytest.approx({"baseline": 1e-4, "lora": 1e-3}[name])
 
 
+def test_what_an_option_makes_of_a_recipe_is_checked_like_a_file() -> None:
+    recipe = load_recipe(RECIPES / "baseline.toml")
+    cases: list[tuple[Callable[[], Recipe], str]] = [
+        (
+            lambda: rebase_recipe(replace(recipe, learning_rate=0.5)),
+            "--minilm: learning_rate is 2.5; expected 1e-07..1",
+        ),
+        (lambda: reseed_recipe(recipe, -1), "--seed: seed is -1; expected 0..2147483647"),
+        (lambda: revise_recipe(recipe, "--epoch-rows", epoch_rows=-5), "--epoch-rows: epoch_rows is -5; expected 0.."),
+        (lambda: shrink_recipe(replace(recipe, batch_size=0)), "--smoke: batch_size is 0; expected 1..4096"),
+    ]
+    for change, message in cases:
+        with pytest.raises(RecipeError, match=re.escape(message)):
+            change()
+
+
 SMOKE = [
     ("epochs = 2", "epochs = 0", "epochs is 0; expected 1..100"),
     ("epochs = 2", 'epochs = "2"', "epochs is '2'; expected int"),
@@ -128,8 +148,19 @@ SMOKE = [
     ("seed = 42", 'seed = 42\nmethod = "full"\ndora = true', "dora is True; expected false with method 'full'"),
     ("seed = 42", 'seed = 42\nmethod = "full"\nrslora = true', "rslora is True; expected false with method 'full'"),
     ("score_weight = 1.0", 'score_head = "separate"', "score_weight is 0.0; expected above 0 for a separate head"),
+    ("seed = 42", "seed = 42\nteacher_temperature = 2.0", "teacher_temperature is 2.0; expected 1.0 without a teacher"),
+    (
+        "twitter = 1, fiqa = 1",
+        "twitter = 1",
+        "score_weight is 1.0; expected 0 without fiqa, the one source with scores",
+    ),
 ]
 MIXED = [
+    (
+        "phrasebank = 0.60, twitter = 0.15, fiqa = 0.25 }",
+        'twitter = 1.0 }\nfiqa_labels = "percentile"',
+        "fiqa_labels is 'percentile'; expected 'fixed' without fiqa",
+    ),
     ("fiqa = 0.25", "fiqa = 0.35", "mix sums to 1.1; expected shares that sum to 1"),
     ("fiqa = 0.25", "fiqa = 0.0", "mix.fiqa is 0.0; expected 0..1"),
     ("fiqa = 0.25", "reddit = 0.25", "mix.reddit is 0.25; expected 0..1 for one of phrasebank"),

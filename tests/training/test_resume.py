@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("accelerate", reason="training needs accelerate")
 
 from pipeline.errors import PipelineError  # noqa: E402
+from pipeline.model_folder import PROVENANCE, read_json, write_provenance  # noqa: E402
 from training import fit as fitting  # noqa: E402
 from training import run_folder, unfinished  # noqa: E402
 from training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
@@ -245,19 +247,85 @@ def test_a_restart_discards_what_was_done(whole: Path, half_done: Path, mini_dat
     assert [path.name for path in half_done.iterdir()] == [FOLDER]
 
 
-def test_other_data_processes_or_device_are_refused(
-    half_done: Path, mini_data: LocalFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_machine_or_library_is_refused(half_done: Path, mini_data: LocalFolder) -> None:
     path = half_done / HALF / "checkpoint.pt"
     state = load_checkpoint(path)
     for change, message in (
-        ({"splits": {**state["splits"], "test": "f" * 64}}, "data: test rows was 'ffffffffffff', now '"),
         ({"processes": 4}, "processes was 4, now 1"),
         ({"device": "cuda"}, "device was 'cuda', now 'cpu'"),
+        ({"library torch": "1.0"}, "library torch was '1.0', now '2"),
+        ({"torch_threads": 8}, "torch_threads was 8, now 1"),
     ):
-        save_checkpoint(path, state | change)
+        save_checkpoint(path, state | {"facts": state["facts"] | change})
         with pytest.raises(TrainingError, match=message):
             train_recipe(RECIPE, mini_data, half_done)
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "message"),
+    [
+        ("sentfin/SEntFiN.csv", "'Acme': 'negative'", "'Acme': 'positive'", "data: sentfin was '"),
+        ("fiqa_2018_task1/fiqa_task1_flat.csv", ",0.7,", ",0.8,", "data: fiqa was '"),
+        ("twitter_financial_news/sent_train.csv", "harbour", "haven", "data: twitter was '"),
+    ],
+    ids=["a label", "a score", "a word"],
+)
+def test_changed_data_is_refused(
+    file: str, before: str, after: str, message: str, half_done: Path, mini_root: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(mini_root, tmp_path / "data")
+    path = tmp_path / "data" / "labelled" / file
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after, 1))
+    with pytest.raises(TrainingError, match=f"{HALF}: {message}.*train with --restart"):
+        train_recipe(RECIPE, LocalFolder(tmp_path / "data"), half_done)
+
+
+def test_another_teacher_under_the_same_name_is_refused(
+    whole: Path, mini_data: LocalFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = shutil.copytree(whole, tmp_path / "teacher")
+    recipe = replace(RECIPE, teacher=str(teacher), teacher_weight=0.5)
+    stop_after(monkeypatch, 2, KeyboardInterrupt())
+    with pytest.raises(TrainingInterruptedError):
+        train_recipe(recipe, mini_data, tmp_path)
+    write_provenance(teacher, read_json(teacher / PROVENANCE) | {"seed": 43})
+    with pytest.raises(TrainingError, match=f"{HALF}: teacher was '.*', now '"):
+        train_recipe(recipe, mini_data, tmp_path)
+
+
+@pytest.mark.parametrize("state", [{}, {"splits": {}, "processes": 1, "device": "cpu"}])
+def test_the_checkpoint_of_an_older_version_is_refused_in_one_line(
+    state: dict[str, Any], half_done: Path, mini_data: LocalFolder
+) -> None:
+    save_checkpoint(half_done / HALF / "checkpoint.pt", state)
+    with pytest.raises(TrainingError, match=f"{HALF}: an older version wrote its checkpoint; train with --restart"):
+        train_recipe(RECIPE, mini_data, half_done)
+
+
+def test_a_run_that_another_process_is_making_is_left_alone(
+    whole: Path, half_done: Path, mini_data: LocalFolder
+) -> None:
+    code = (
+        "import sys, pathlib; from training.unfinished import hold_folder\n"
+        "with hold_folder(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    before = {path.name: path.read_bytes() for path in (half_done / HALF).iterdir()}
+    command = [sys.executable, "-c", code, str(half_done / HALF)]
+    with subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
+        for restart in (False, True):
+            with pytest.raises(TrainingError, match=f"{HALF}: another process is training this run"):
+                train_recipe(RECIPE, mini_data, half_done, restart)
+        assert {path.name: path.read_bytes() for path in (half_done / HALF).iterdir()} == before
+    assert_same(train_recipe(RECIPE, mini_data, half_done), whole)
+
+
+def test_an_unfinished_folder_that_is_a_file_is_named(mini_data: LocalFolder, tmp_path: Path) -> None:
+    (tmp_path / HALF).write_text("")
+    with pytest.raises(TrainingError, match=f"{HALF} cannot be made: File exists"):
+        train_recipe(RECIPE, mini_data, tmp_path)
 
 
 def test_a_torn_checkpoint_is_refused_in_one_line(half_done: Path, mini_data: LocalFolder) -> None:

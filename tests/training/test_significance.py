@@ -78,6 +78,18 @@ def test_a_clear_difference_excludes_zero_and_pairing_makes_it_clearer() -> None
     assert apart.low < 0 < apart.high
 
 
+def test_headlines_with_several_rows_widen_the_interval_and_without_them_nothing_changes() -> None:
+    random = np.random.default_rng(3)
+    labels = random.integers(0, 3, 200)
+    a, b = (np.where(random.random(200) < share, (labels + 1) % 3, labels) for share in (0.3, 0.25))
+    once, groups = macro_f1_difference(labels, a, b, 2), np.repeat(np.arange(200), 4)
+    assert macro_f1_difference(labels, a, b, 2, np.arange(200)) == once
+    often = macro_f1_difference(*(np.repeat(values, 4) for values in (labels, a, b)), 2, groups)
+    assert (often.value, often.low, often.high) == pytest.approx((once.value, once.low, once.high))
+    by_row = macro_f1_difference(*(np.repeat(values, 4) for values in (labels, a, b)), 2)
+    assert by_row.high - by_row.low == pytest.approx((once.high - once.low) / 2, rel=0.15)
+
+
 def test_a_weighted_difference_by_hand() -> None:
     big = (np.array([True, True, False, False]), np.array([False, False, False, False]))
     small = (np.array([False]), np.array([True]))

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,12 +21,14 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("accelerate", reason="training needs accelerate")
 
 from pipeline.errors import ModelError, PipelineError  # noqa: E402
+from pipeline.model_folder import write_provenance  # noqa: E402
 from pipeline.text import LABELS  # noqa: E402
 from training import fit as fitting  # noqa: E402
 from training import measure  # noqa: E402
 from training import train as training_line  # noqa: E402
 from training.batches import encode_examples, group_batches, predict_probabilities, tabulate_rows  # noqa: E402
 from training.calibrate import fit_temperature  # noqa: E402
+from training.contamination import find_contamination  # noqa: E402
 from training.course import find_best, find_rate, is_stalled  # noqa: E402
 from training.data import SOURCES, Example, load_examples  # noqa: E402
 from training.fiqa import find_terciles  # noqa: E402
@@ -36,9 +39,10 @@ from training.predictions import probabilities_of, read_predictions  # noqa: E40
 from training.readers import LocalFolder  # noqa: E402
 from training.recipe import Recipe, load_recipe  # noqa: E402
 from training.rows import read_rows  # noqa: E402
+from training.run_folder import describe_run  # noqa: E402
 from training.splits import SPLIT_SEED, fingerprint_splits, split_examples  # noqa: E402
 from training.steps import Fitting, TrainingError, prepare_fitting, take_step  # noqa: E402
-from training.teacher import check_teacher  # noqa: E402
+from training.teacher import check_teacher, describe_teacher  # noqa: E402
 from training.unfinished import explain_fault  # noqa: E402
 
 SMOKE = load_recipe(Path(__file__).parents[2] / "training" / "recipes" / "smoke.toml")
@@ -233,7 +237,7 @@ def test_the_best_epoch_not_the_last_is_left_in_the_model(monkeypatch: pytest.Mo
     values = [0.4, 0.9, 0.2]
 
     def record(number: int, *_: object) -> dict[str, float]:
-        return {"epoch": number, "macro_f1": values[number - 1]}
+        return {"epoch": number, "loss": 1.0, "seconds": 1.0, "accuracy": 0.5, "macro_f1": values[number - 1]}
 
     def copy(model: Any) -> dict[str, torch.Tensor]:
         kept.append(trainable_state(model))
@@ -385,26 +389,62 @@ def test_a_student_learns_from_a_teacher_of_the_same_split(
     taught = replace(QUICK, teacher=str(run_folder), teacher_weight=0.9, teacher_temperature=2.0)
     student = training_line.train_recipe(taught, mini_data, tmp_path / "taught")
     assert (alone / "predictions.csv").read_bytes() != (student / "predictions.csv").read_bytes()
+    digest = hashlib.sha256((run_folder / "provenance.json").read_bytes()).hexdigest()
+    base = read(run_folder, "provenance.json")["base"]
+    assert read(student, "provenance.json")["teacher"] == {"sha256": digest, "base": base, "contamination": []}
+    assert read(alone, "provenance.json")["teacher"] is None
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_what_a_teachers_base_has_seen_is_said_of_the_student_and_of_its_own_students(
+    is_recorded: bool, run_folder: Path, mini_data: LocalFolder, tmp_path: Path
+) -> None:
+    teacher, rows = shutil.copytree(run_folder, tmp_path / "teacher"), read_rows(QUICK, mini_data)
+    facts = read(teacher, "provenance.json")
+    facts["base"]["id"] = "ProsusAI/finbert"
+    known = find_contamination("ProsusAI/finbert", rows.examples, rows.splits)
+    assert known[0]["source"] == "phrasebank"
+    write_provenance(teacher, facts | {"contamination": known if is_recorded else None})
+    taught = replace(QUICK, teacher=str(teacher), teacher_weight=0.5)
+    (tmp_path / "student").mkdir()
+    found = describe_run(taught, mini_data, rows, torch.device("cpu"), 1)
+    assert found["contamination"] == found["teacher"]["contamination"] == known
+    write_provenance(tmp_path / "student", found)
+    again = replace(QUICK, teacher=str(tmp_path / "student"), teacher_weight=0.5)
+    assert describe_run(again, mini_data, rows, torch.device("cpu"), 1)["contamination"] == known
+
+
+def test_a_teacher_that_changed_since_it_was_sealed_is_refused(
+    run_folder: Path, mini_data: LocalFolder, tmp_path: Path
+) -> None:
+    teacher = shutil.copytree(run_folder, tmp_path / "teacher")
+    weights = teacher / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + bytes(4))
+    with pytest.raises(ModelError, match="teacher: adapter_model.safetensors has SHA-256"):
+        describe_teacher(teacher, read_rows(QUICK, mini_data))
 
 
 @pytest.mark.parametrize(
     ("provenance", "message"),
     [
-        (None, "provenance.json is missing"),
         ({}, "its test rows are not recorded; expected aaaaaaaaaaaa"),
+        ({"splits": "x"}, "its test rows are not recorded"),
         ({"splits": {"train": "a" * 64}}, "its test rows are not recorded"),
         ({"splits": {"test": "b" * 64}}, r"its test rows are bbbbbbbbbbbb\.\.\.; expected aaaaaaaaaaaa"),
+        ({"splits": {"test": "a" * 64}}, "its validation rows are not recorded; expected cccccccccccc"),
+        ({"splits": {"test": "a" * 64, "validation": "b" * 64}}, "its validation rows are bbbbbbbbbbbb"),
     ],
 )
-def test_a_teacher_that_may_know_the_test_rows_is_refused(
-    provenance: dict[str, Any] | None, message: str, tmp_path: Path
-) -> None:
-    if provenance is not None:
-        (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+def test_a_teacher_that_may_know_the_held_out_rows_is_refused(provenance: dict[str, Any], message: str) -> None:
+    ours = {"test": "a" * 64, "validation": "c" * 64}
     with pytest.raises(ModelError, match=message):
-        check_teacher(tmp_path, {"test": "a" * 64})
-    (tmp_path / "provenance.json").write_text(json.dumps({"splits": {"test": "a" * 64}}))
-    check_teacher(tmp_path, {"test": "a" * 64})
+        check_teacher(Path("teacher"), provenance, ours)
+    check_teacher(Path("teacher"), {"splits": ours}, ours)
+
+
+def test_a_teacher_without_provenance_is_refused(mini_data: LocalFolder, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="provenance.json is missing"):
+        describe_teacher(tmp_path, read_rows(QUICK, mini_data))
 
 
 @pytest.mark.parametrize(
@@ -416,6 +456,8 @@ def test_a_teacher_that_may_know_the_test_rows_is_refused(
         (OSError(errno.ENOSPC, "No space left on device"), "the disk failed: .*No space left on device"),
         (OSError(errno.EIO, "Input/output error"), "the disk failed: .*Input/output error"),
         (Exception("No space left on device (os error 28)"), "the disk failed: No space left"),
+        (PermissionError(errno.EACCES, "Permission denied"), "the disk failed: .*Permission denied"),
+        (Exception("some other fault (os error 280)"), None),
         (FileNotFoundError(errno.ENOENT, "No such file"), None),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (PipelineError("another line"), None),
