@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def _load_onnx(folder: Path) -> Callable[[Sequence[Example]], np.ndarray]:
     except ImportError as error:
         raise PipelineError(f"scoring an exported model needs onnxruntime and tokenizers: {error}") from error
     scorer = OnnxScorer(folder)
-    return lambda examples: scorer.score([(example.text, example.target) for example in examples])
+    return lambda examples: scorer.score([(row.text, row.target) for row in examples], sys.stderr.isatty())
 
 
 def _load_torch(folder: Path) -> Callable[[Sequence[Example]], np.ndarray]:
