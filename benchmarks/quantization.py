@@ -26,7 +26,8 @@ from pipeline.export import convert_to_onnx, find_base, load_trained
 from pipeline.model_folder import ONNX_FILE, PROVENANCE, read_json, write_provenance
 from pipeline.quantize import quantize_weights
 from pipeline.score import OnnxScorer
-from training.data import find_root, load_examples
+from training.data import load_examples
+from training.readers import open_data
 from training.splits import SPLIT_SEED, split_examples
 
 Pair = tuple[str, str]
@@ -71,7 +72,7 @@ def main() -> None:
 
 def draw_pairs(count: int, seed: int = 7) -> list[Pair]:
     """Return ``count`` real (headline, company) pairs from the test rows, which the model was not trained on."""
-    examples = load_examples(find_root())
+    examples = load_examples(open_data())
     test = split_examples(examples, SPLIT_SEED).test
     chosen = np.random.default_rng(seed).permutation(len(test))[:count]
     return [(examples[test[i]].text, examples[test[i]].target) for i in chosen]

@@ -84,3 +84,9 @@ def test_the_daily_line_starts_without_torch() -> None:
         "sys.exit(f'loaded {loaded}' if loaded else 0)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
+
+
+@pytest.mark.parametrize("path", sorted([*PROJECT.glob("benchmarks/*.py"), *PROJECT.glob("scripts/*.py")]), ids=lambda p: p.stem)
+def test_what_no_test_runs_can_at_least_be_imported(path: Path) -> None:
+    name = path.relative_to(PROJECT).with_suffix("").as_posix().replace("/", ".")
+    subprocess.run([sys.executable, "-c", f"import {name}"], cwd=PROJECT, check=True)
