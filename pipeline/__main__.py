@@ -23,16 +23,13 @@ from .errors import ConfigError, PipelineError, StoreError
 from .feeds import list_feeds
 from .fetch import fetch_feeds
 from .line import Line
-from .model_folder import check_golden, read_model_folder
+from .model_folder import GOLDEN_TOLERANCE, check_golden, read_model_folder
 from .replay import replay_feeds
 from .report import Report, describe_session, session_text, to_text, write_report
 from .run import capture, run_daily, seal
 from .score import OnnxScorer
 from .sessions import Sessions
 from .store import FeatureStore
-
-GOLDEN_TOLERANCE = 0.001
-"""How far a score may lie from the one recorded at export before the model counts as damaged on this CPU."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,11 +17,10 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from .errors import ModelError
 from .licence import Licence, derive_licence
-from .model_folder import METRICS, PROVENANCE, read_json, write_json, write_provenance
+from .model_folder import METRICS, PROVENANCE, RECIPE, read_json, write_json, write_provenance
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 CARD = "README.md"
-RECIPE = "recipe.toml"
 DATASETS = {
     "phrasebank": ("Financial PhraseBank", "takala/financial_phrasebank"),
     "twitter": ("Twitter Financial News Sentiment", "zeroshot/twitter-financial-news-sentiment"),

@@ -34,11 +34,17 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 ONNX_FILE = "onnx/model_quantized.onnx"
 GOLDEN = "golden.json"
 METRICS = "metrics.json"
+RECIPE = "recipe.toml"
 PROVENANCE = "provenance.json"
+ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+FULL_WEIGHTS = "model.safetensors"
+"""What a run holds before it is exported: LoRA's weights, or a whole model."""
+GOLDEN_TOLERANCE = 0.001
+"""How far a score may lie from the one recorded at export before the model counts as damaged on this CPU."""
 REQUIRED = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, ONNX_FILE, GOLDEN)
 
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".h5")
-_CONFIGS = (CONFIG, TOKENIZER_CONFIG, "adapter_config.json")
+_CONFIGS = (CONFIG, TOKENIZER_CONFIG, ADAPTER_CONFIG)
 _REVISION = re.compile(r"[0-9a-f]{40}")
 
 

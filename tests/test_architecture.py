@@ -28,7 +28,7 @@ EXPORT_ONLY = {"export", "quantize"}
 FOUNDATION = {"records", "errors", "text", "similarity"}
 STAGES = {"fetch", "replay", "parse", "link", "dedupe", "score", "aggregate", "validate", "store"}
 SHARED_WITH_TRAINING = {"errors", "text", "similarity", "score", "model_folder", "card", "hub", "licence"}
-PROMOTION_ONLY = {"export", "config", "files"}
+PROMOTION_ONLY = {"export", "parity", "config"}
 """To judge an adapter as the daily line would run it, and to pin it there, `promote` alone needs these."""
 
 
@@ -86,7 +86,9 @@ def test_the_daily_line_starts_without_torch() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
 
 
-@pytest.mark.parametrize("path", sorted([*PROJECT.glob("benchmarks/*.py"), *PROJECT.glob("scripts/*.py")]), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted([*PROJECT.glob("benchmarks/*.py"), *PROJECT.glob("scripts/*.py")]), ids=lambda p: p.stem
+)
 def test_what_no_test_runs_can_at_least_be_imported(path: Path) -> None:
     name = path.relative_to(PROJECT).with_suffix("").as_posix().replace("/", ".")
     subprocess.run([sys.executable, "-c", f"import {name}"], cwd=PROJECT, check=True)

@@ -73,13 +73,13 @@ def run_prepare(options: argparse.Namespace) -> None:
     """show what the data holds, how a recipe splits it, and what was dropped and why"""
     from pipeline.model_folder import write_json
 
-    from .prepare import prepare_data
+    from .prepare import format_manifest, prepare_data
 
     _require_parent("--manifest", options.manifest)
-    preparation = prepare_data(load_recipe(options.recipe), open_data())
-    print(preparation.text)
+    manifest = prepare_data(load_recipe(options.recipe), open_data())
+    print(format_manifest(manifest))
     if options.manifest:
-        write_json(options.manifest, preparation.manifest)
+        write_json(options.manifest, manifest)
 
 
 def add_train(verbs: Verbs) -> None:

@@ -28,13 +28,12 @@ from transformers.utils import logging
 
 from pipeline.errors import ModelError
 from pipeline.hub import PATTERNS, pull_snapshot
-from pipeline.model_folder import CONFIG, TOKENIZER_CONFIG, hash_file, read_json, require_files
+from pipeline.model_folder import CONFIG, FULL_WEIGHTS, TOKENIZER_CONFIG, hash_file, read_json, require_files
 from pipeline.text import LABELS
 
 from .recipe import PACKAGE, RANDOM, Recipe
 from .tiny import write_tiny
 
-WEIGHTS = "model.safetensors"
 SHARDS = "model.safetensors.index.json"
 TOKENIZER_FILES = ("vocab.txt", "merges.txt", "*.model")
 """What bases published without tokenizer.json need besides JSON files: BERT's, RoBERTa's and DeBERTa-v3's own kinds."""
@@ -227,17 +226,19 @@ def quiet() -> Iterator[None]:
 
 
 def _check_base(folder: Path, base: Base) -> None:
-    if not (folder / WEIGHTS).is_file() and not (folder / SHARDS).is_file():
-        raise ModelError(f"base {base.id} at {base.revision}: no {WEIGHTS}; expected weights stored as safetensors")
+    if not (folder / FULL_WEIGHTS).is_file() and not (folder / SHARDS).is_file():
+        raise ModelError(
+            f"base {base.id} at {base.revision}: no {FULL_WEIGHTS}; expected weights stored as safetensors"
+        )
     require_files(folder, (CONFIG,), "a model with its configuration")
     for name in (CONFIG, TOKENIZER_CONFIG):
         if (folder / name).is_file() and "auto_map" in read_json(folder / name):
             raise ModelError(f"base {base.id}: {name} has auto_map; expected a model without code of its own")
     if base.weight_sha256:
-        require_files(folder, (WEIGHTS,), f"the file with SHA-256 {base.weight_sha256[:12]}...")
-        if (found := hash_file(folder / WEIGHTS)) != base.weight_sha256:
+        require_files(folder, (FULL_WEIGHTS,), f"the file with SHA-256 {base.weight_sha256[:12]}...")
+        if (found := hash_file(folder / FULL_WEIGHTS)) != base.weight_sha256:
             expected = f"expected {base.weight_sha256[:12]}..."
-            raise ModelError(f"base {base.id}: {WEIGHTS} has SHA-256 {found[:12]}...; {expected}")
+            raise ModelError(f"base {base.id}: {FULL_WEIGHTS} has SHA-256 {found[:12]}...; {expected}")
 
 
 def _find_package(base: Base) -> Path:

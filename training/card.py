@@ -13,17 +13,15 @@ from typing import Any
 from pipeline.card import (
     CARD,
     DATASETS,
-    RECIPE,
     TRAINED,
     describe_card,
     format_contamination,
     format_results,
     read_licence,
 )
-from pipeline.model_folder import METRICS, PROVENANCE, read_json
+from pipeline.model_folder import ADAPTER_CONFIG, METRICS, PROVENANCE, RECIPE, read_json
 
 TEMPLATE = Path(__file__).with_name("adapter_card.md")
-ADAPTER_CONFIG = "adapter_config.json"
 LOAD_ADAPTER = """\
     from peft import PeftModel
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer

@@ -18,7 +18,10 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 
 from pipeline.errors import ModelError, PipelineError
 from pipeline.model_folder import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
     CONFIG,
+    FULL_WEIGHTS,
     PROVENANCE,
     TOKENIZER,
     TOKENIZER_CONFIG,
@@ -32,7 +35,6 @@ from pipeline.model_folder import (
 from pipeline.text import LABELS
 
 from .bases import (
-    WEIGHTS,
     check_length,
     label_names,
     load_classifier,
@@ -67,8 +69,6 @@ __all__ = [
     "unquantise_model",
 ]
 
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 REDUNDANT = ("vocab.txt", "vocab.json", "merges.txt", "spm.model", "added_tokens.json")
 """What a tokenizer class writes beside tokenizer.json, which holds it all."""
 Model = PreTrainedModel | PeftModel
@@ -91,7 +91,7 @@ def build_model(recipe: Recipe) -> tuple[Model, PreTrainedTokenizerFast]:
         return model, tokenizer
     whole = find_new_modules(model, missing)
     if recipe.method == "qlora":
-        from .quantise import quantise_model
+        from .nf4 import quantise_model
 
         quantise_model(model, whole)
     return get_peft_model(model, _describe_adapter(recipe, model, whole)), tokenizer
@@ -133,7 +133,7 @@ def load_run(folder: Path) -> tuple[Model, PreTrainedTokenizerFast, int]:
         ModelError: a file is missing, changed, damaged or unsafe, the labels are not this project's, or the base cannot
             be had.
     """
-    weights = (WEIGHTS,) if (folder / WEIGHTS).is_file() else (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+    weights = (FULL_WEIGHTS,) if (folder / FULL_WEIGHTS).is_file() else (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
     needed = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, *weights)
     require_files(folder, (*needed, PROVENANCE), "a folder written by `python -m training train`")
     refuse_unsafe(folder)
@@ -161,7 +161,7 @@ def save_model(model: Model, tokenizer: PreTrainedTokenizerFast, recipe: Recipe,
         _save_adapter_config(model, recipe, folder)
         config = cast(PreTrainedModel, model.get_base_model()).config
     else:
-        _write_weights(folder / WEIGHTS, model, model.state_dict())
+        _write_weights(folder / FULL_WEIGHTS, model, model.state_dict())
         config = model.config
     config.save_pretrained(folder)
     _save_tokenizer(tokenizer, recipe.max_length, folder)
@@ -240,10 +240,10 @@ def _describe_adapter(recipe: Recipe, model: PreTrainedModel, whole: list[str]) 
 
 def _load_weights(folder: Path) -> Model:
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    if (folder / WEIGHTS).is_file():
+    if (folder / FULL_WEIGHTS).is_file():
         model, missing = load_classifier(folder, config, str(folder))
         if missing:
-            raise ModelError(f"{folder}/{WEIGHTS}: {len(missing)} weights are missing, the first {min(missing)}")
+            raise ModelError(f"{folder}/{FULL_WEIGHTS}: {len(missing)} weights are missing, the first {min(missing)}")
         return model
     base = read_base(read_json(folder / PROVENANCE), folder / PROVENANCE)
     with open_base(base) as place:

@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import ModelError, PipelineError
-from pipeline.model_folder import METRICS, ONNX_FILE, PROVENANCE, read_json
+from pipeline.model_folder import ADAPTER_WEIGHTS, FULL_WEIGHTS, METRICS, ONNX_FILE, PROVENANCE, read_json
 
 from .contamination import find_contamination
 from .data import Example, describe_data, load_examples
 from .readers import DataSource
 from .results import compare_model
 from .splits import SPLIT_SEED, fingerprint_splits, split_examples
-
-WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
 
 
 def evaluate_folder(folder: Path, data: DataSource) -> dict[str, Any]:
@@ -54,10 +52,11 @@ def load_scorer(folder: Path) -> Callable[[Sequence[Example]], np.ndarray]:
     """Return a function from examples to float32 (n, 3) probabilities; an exported model is preferred over a run."""
     if (folder / ONNX_FILE).is_file():
         return _load_onnx(folder)
-    if any((folder / name).is_file() for name in WEIGHTS):
+    if any((folder / name).is_file() for name in (ADAPTER_WEIGHTS, FULL_WEIGHTS)):
         return _load_torch(folder)
     raise ModelError(
-        f"{folder}: none of {ONNX_FILE}, {', '.join(WEIGHTS)} found; expected a run folder or an exported one"
+        f"{folder}: none of {ONNX_FILE}, {ADAPTER_WEIGHTS}, {FULL_WEIGHTS} found; "
+        "expected a run folder or an exported one"
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
@@ -20,20 +19,8 @@ from .splits import SPLIT_SEED, fingerprint_splits, group_examples, split_exampl
 Table = dict[str, dict[str, int]]
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """What ``prepare`` found: ``manifest`` is plain JSON, ``text`` the same for a reader."""
-
-    manifest: dict[str, Any]
-
-    @property
-    def text(self) -> str:
-        """The tables, without a trailing line break."""
-        return format_manifest(self.manifest)
-
-
-def prepare_data(recipe: Recipe, data: DataSource) -> Preparation:
-    """Read all sources, split them, and describe the outcome for ``recipe``. Trains nothing and writes nothing.
+def prepare_data(recipe: Recipe, data: DataSource) -> dict[str, Any]:
+    """Read all sources, split them, and return the outcome for ``recipe``, plain JSON. Trains and writes nothing.
 
     Raises:
         DataError: a set is missing, out of reach or malformed.
@@ -43,25 +30,23 @@ def prepare_data(recipe: Recipe, data: DataSource) -> Preparation:
     splits = split_examples(examples, SPLIT_SEED)
     thresholds = choose_thresholds(recipe.fiqa_labels, examples, splits)
     fitted = relabel_scores(examples, (*splits.train, *splits.validation), thresholds)
-    return Preparation(
-        {
-            "recipe": recipe.name,
-            "base": recipe.base,
-            "trained_on": list(recipe.sources),
-            "data": describe_data(data, examples),
-            "labels": count_labels(examples, {"read": range(len(examples))})["read"],
-            "not_read": _nest(dropped),
-            "exact_repeats": count_repeats(examples),
-            "near_repeats": count_near_repeats(examples),
-            "split_seed": SPLIT_SEED,
-            "splits": fingerprint_splits(examples, splits),
-            "split_labels": count_labels(fitted, splits.by_name()),
-            "left_out": _nest(Counter((examples[i].source, reason) for i, reason in splits.dropped)),
-            "fiqa_labels": recipe.fiqa_labels,
-            "fiqa_thresholds": list(thresholds),
-            "contamination": find_contamination(recipe.base, examples, splits),
-        }
-    )
+    return {
+        "recipe": recipe.name,
+        "base": recipe.base,
+        "trained_on": list(recipe.sources),
+        "data": describe_data(data, examples),
+        "labels": count_labels(examples, {"read": range(len(examples))})["read"],
+        "not_read": _nest(dropped),
+        "exact_repeats": count_repeats(examples),
+        "near_repeats": count_near_repeats(examples),
+        "split_seed": SPLIT_SEED,
+        "splits": fingerprint_splits(examples, splits),
+        "split_labels": count_labels(fitted, splits.by_name()),
+        "left_out": _nest(Counter((examples[i].source, reason) for i, reason in splits.dropped)),
+        "fiqa_labels": recipe.fiqa_labels,
+        "fiqa_thresholds": list(thresholds),
+        "contamination": find_contamination(recipe.base, examples, splits),
+    }
 
 
 def count_labels(

@@ -18,8 +18,9 @@ import tomlkit
 
 from pipeline.config import HOME, AdapterSettings, load_settings
 from pipeline.errors import ParityError, PipelineError
-from pipeline.export import MAX_F1_LOSS, MIN_SAME_LABEL_SHARE, check_adapter, export_model, find_adapter
-from pipeline.model_folder import PROVENANCE, ModelFolder, check_golden, read_json, read_model_folder
+from pipeline.export import check_adapter, export_model, find_adapter
+from pipeline.model_folder import GOLDEN_TOLERANCE, PROVENANCE, ModelFolder, check_golden, read_json, read_model_folder
+from pipeline.parity import MAX_F1_LOSS, MIN_SAME_LABEL_SHARE
 from pipeline.score import OnnxScorer
 
 from .checkpoint import write_atomic
@@ -31,8 +32,6 @@ from .splits import SPLIT_SEED, fingerprint_splits, split_examples
 
 PARITY_SET = HOME / "parity_set.csv"
 MARGIN = 0.01
-GOLDEN_TOLERANCE = 0.001
-"""As for the daily line: how far a golden score may lie from the one recorded at export."""
 BOOTSTRAP_SEED = 0
 
 

@@ -25,9 +25,13 @@ from pipeline.card import CARD
 from pipeline.errors import ModelError
 from pipeline.hub import PATTERNS, REPOSITORY
 from pipeline.model_folder import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
     CONFIG,
+    FULL_WEIGHTS,
     METRICS,
     PROVENANCE,
+    RECIPE,
     TOKENIZER,
     TOKENIZER_CONFIG,
     check_hashes,
@@ -39,11 +43,10 @@ from pipeline.model_folder import (
     write_provenance,
 )
 
-from .card import ADAPTER_CONFIG, write_card
+from .card import write_card
 from .patience import Patience, PublishError
+from .predictions import PREDICTIONS
 
-RECIPE = "recipe.toml"
-PREDICTIONS = "predictions.csv"
 UNFINISHED = ".unfinished"
 WRITTEN = "a finished folder written by `python -m training train`"
 FACTS = ("base", "recipe", "seed", "max_length", "data", "splits", "contamination")
@@ -94,7 +97,7 @@ def check_run(folder: Path) -> dict[str, Any]:
     if not folder.is_dir() or folder.name.endswith(UNFINISHED):
         raise ModelError(f"{folder}: {'unfinished' if folder.is_dir() else 'no such folder'}; expected {WRITTEN}")
     has_adapter = (folder / ADAPTER_CONFIG).is_file()
-    weights = ("adapter_model.safetensors", ADAPTER_CONFIG) if has_adapter else ("model.safetensors",)
+    weights = (ADAPTER_WEIGHTS, ADAPTER_CONFIG) if has_adapter else (FULL_WEIGHTS,)
     needed = (*weights, CONFIG, TOKENIZER, TOKENIZER_CONFIG, RECIPE, METRICS)
     require_files(folder, (*needed, PROVENANCE), WRITTEN)
     refuse_unsafe(folder)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.model_folder import METRICS, write_json, write_provenance
+from pipeline.model_folder import METRICS, RECIPE, write_json, write_provenance
 
 from .contamination import find_contamination
 from .data import describe_data
@@ -50,7 +50,7 @@ def write_run(
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     save_model(model, tokenizer, recipe, place)
-    (place / "recipe.toml").write_text(format_recipe(recipe), encoding="utf-8")
+    (place / RECIPE).write_text(format_recipe(recipe), encoding="utf-8")
     write_json(place / METRICS, metrics)
     held = {"validation": rows.validation, "test": rows.test}
     write_predictions(place / PREDICTIONS, held, probabilities)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import ModelError
-from pipeline.model_folder import METRICS, PROVENANCE, check_hashes, read_json
+from pipeline.model_folder import METRICS, PROVENANCE, RECIPE, check_hashes, read_json
 
 from .predictions import PREDICTIONS, labels_of, probabilities_of, read_predictions
 from .recipe import Recipe, load_recipe
 
-RECIPE = "recipe.toml"
 IDENTITY = ("name", "seed", "base", "revision", "weight_sha256", "architecture")
 """Keys of a recipe that are none of its settings."""
 BASELINES = ("majority", "vader")
@@ -38,7 +37,7 @@ class Run:
     ``calibration`` is on validation. ``right`` has by source one digit per test row in order, 1 where the class is
     right.
     ``rows_sha256`` is over ids and labels of the test rows, ``splits`` are the fingerprints of all three splits.
-    ``baselines`` has by place what BASELINES reach on test, {} in a record from before they were kept.
+    ``baselines`` has by place what BASELINES reach on test.
     """
 
     recipe: str
@@ -55,7 +54,7 @@ class Run:
     splits: Mapping[str, str]
     rows_sha256: str
     right: Mapping[str, str]
-    baselines: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    baselines: Mapping[str, Mapping[str, Mapping[str, float]]]
 
     @property
     def name(self) -> str:
@@ -152,7 +151,7 @@ def load_records(paths: Sequence[Path]) -> list[Run]:
     runs = []
     for path in paths:
         record = read_json(path)
-        if record.keys() | {"baselines"} != names:
+        if record.keys() != names:
             raise ModelError(f"{path}: keys {', '.join(sorted(names ^ record.keys()))} missing or unknown")
         runs.append(Run(**record))
     return runs

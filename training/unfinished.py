@@ -15,11 +15,13 @@ from typing import Any
 
 import torch
 
+from pipeline.model_folder import RECIPE
+
 from .checkpoint import load_checkpoint, write_atomic
 from .recipe import Recipe, format_recipe, load_recipe
 from .steps import TrainingError
 
-CHECKPOINT, RECIPE = "checkpoint.pt", "recipe.toml"
+CHECKPOINT = "checkpoint.pt"
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES)
 
 

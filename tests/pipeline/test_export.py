@@ -19,14 +19,9 @@ from pipeline.card import add_metrics
 from pipeline.errors import ModelError
 from pipeline.export import (
     ExportReport,
-    Parity,
-    check_parity,
-    compare_scores,
     convert_to_onnx,
     export_model,
     load_trained,
-    macro_f1,
-    read_parity_set,
 )
 from pipeline.model_folder import (
     GOLDEN,
@@ -38,6 +33,7 @@ from pipeline.model_folder import (
     read_model_folder,
     write_provenance,
 )
+from pipeline.parity import Parity, check_parity, compare_scores, macro_f1, read_parity_set
 from pipeline.score import OnnxScorer
 from pipeline.text import LABELS
 from tests.hub_server import HubServer

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.model_folder import read_json, write_json
 from training import experiments
 from training.__main__ import main
 from training.experiment_report import BEGIN, END, RULE, replace_report, write_report
@@ -220,14 +219,6 @@ def test_the_report_shows_what_has_to_be_beaten_in_every_place(records: list[Run
     assert f"| majority class |{' 0.333 / 0.167 |' * 6}" in report
     assert f"| VADER |{' 0.333 / 0.167 |' * 6}" in report
     assert "No stored record holds them." in write_report([replace(run, baselines={}) for run in records], PLAN)
-
-
-def test_a_record_from_before_baselines_were_kept_still_loads(records: list[Run], tmp_path: Path) -> None:
-    store_records(records[:1], tmp_path)
-    (path,) = tmp_path.iterdir()
-    older = {key: value for key, value in read_json(path).items() if key != "baselines"}
-    write_json(path, older)
-    assert load_records([path]) == [replace(records[0], baselines={})]
 
 
 def test_what_was_not_run_is_said(records: list[Run]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from training.data import SOURCES, Example, load_examples
-from training.prepare import count_near_repeats, count_repeats, prepare_data
+from training.prepare import count_near_repeats, count_repeats, format_manifest, prepare_data
 from training.readers import LocalFolder
 from training.recipe import Recipe, load_recipe
 from training.splits import SPLIT_SEED, fingerprint_splits, split_examples
@@ -55,7 +55,7 @@ def test_near_repeats_count_distinct_texts_by_cluster() -> None:
 
 
 def test_the_manifest_counts_what_was_read_and_split(recipe: Recipe, mini_data: LocalFolder) -> None:
-    manifest = prepare_data(recipe, mini_data).manifest
+    manifest = prepare_data(recipe, mini_data)
     assert json.loads(json.dumps(manifest)) == manifest
     examples = load_examples(mini_data)
     splits = split_examples(examples, SPLIT_SEED)
@@ -73,7 +73,7 @@ def test_the_manifest_counts_what_was_read_and_split(recipe: Recipe, mini_data: 
 
 def test_the_splits_and_the_data_do_not_hang_on_the_recipe(recipe: Recipe, mini_data: LocalFolder) -> None:
     other = replace(recipe, name="other", base="ProsusAI/finbert", revision="0" * 40, repeats={"fiqa": 1}, seed=7)
-    one, two = prepare_data(recipe, mini_data).manifest, prepare_data(other, mini_data).manifest
+    one, two = prepare_data(recipe, mini_data), prepare_data(other, mini_data)
     same = ("data", "labels", "exact_repeats", "near_repeats", "splits", "left_out", "split_labels")
     assert {key: one[key] for key in same} == {key: two[key] for key in same}
     assert (two["trained_on"], two["contamination"][0]["source"]) == (["fiqa"], "phrasebank")
@@ -98,8 +98,8 @@ def test_percentile_labels_move_fiqas_training_and_validation_rows_only(recipe: 
         for i in range(60)
     ]
     write_table(tmp_path, "fiqa_2018_task1/fiqa_task1_flat.csv", columns, rows)
-    fixed = prepare_data(recipe, LocalFolder(tmp_path)).manifest
-    moved = prepare_data(replace(recipe, fiqa_labels="percentile"), LocalFolder(tmp_path)).manifest
+    fixed = prepare_data(recipe, LocalFolder(tmp_path))
+    moved = prepare_data(replace(recipe, fiqa_labels="percentile"), LocalFolder(tmp_path))
     assert fixed["fiqa_thresholds"] == [-0.1, 0.1]
     assert 0.2 < moved["fiqa_thresholds"][0] < moved["fiqa_thresholds"][1] < 0.7
     assert fixed["split_labels"]["train"]["fiqa"]["negative"] == 0
@@ -110,10 +110,10 @@ def test_percentile_labels_move_fiqas_training_and_validation_rows_only(recipe: 
 def test_the_text_says_all_of_it_in_lines_one_can_read(recipe: Recipe, mini_data: LocalFolder) -> None:
     base = replace(recipe, base="ProsusAI/finbert", revision="0" * 40)
     preparation = prepare_data(base, mini_data)
-    text = preparation.text
+    text = format_manifest(preparation)
     expected = ("rows read", "dropped rows", "validation", "sentfin", "sha256", "by its authors' split script")
     assert [words for words in expected if words not in text] == []
-    assert all(digest in text for digest in preparation.manifest["splits"].values())
-    assert all(found["sha256"] in text for found in preparation.manifest["data"].values())
+    assert all(digest in text for digest in preparation["splits"].values())
+    assert all(found["sha256"] in text for found in preparation["data"].values())
     assert max(len(line) for line in text.splitlines()) <= 120
-    assert "nothing known, which does not say" in prepare_data(recipe, mini_data).text
+    assert "nothing known, which does not say" in format_manifest(prepare_data(recipe, mini_data))
