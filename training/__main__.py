@@ -66,11 +66,13 @@ def add_prepare(verbs: Verbs) -> None:
     """Add the verb that shows the data and the splits."""
     verb = _add_verb(verbs, "prepare", run_prepare, "training/recipes/baseline.toml --manifest data.json")
     verb.add_argument("recipe", type=Path, help="recipe file")
-    verb.add_argument("--manifest", type=Path, metavar="FILE", help="also write it all, with hashes, as JSON")
+    verb.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="where it all goes, with hashes, as JSON (runs/data.json)"
+    )
 
 
 def run_prepare(options: argparse.Namespace) -> None:
-    """show what the data holds, how a recipe splits it, and what was dropped and why"""
+    """show what the data holds, how a recipe splits it, what was dropped and why; write it as a manifest with hashes"""
     from pipeline.model_folder import write_json
 
     from .prepare import format_manifest, prepare_data
@@ -78,8 +80,10 @@ def run_prepare(options: argparse.Namespace) -> None:
     _require_parent("--manifest", options.manifest)
     manifest = prepare_data(load_recipe(options.recipe), open_data())
     print(format_manifest(manifest))
-    if options.manifest:
-        write_json(options.manifest, manifest)
+    path = options.manifest or Path("runs") / "data.json"
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, manifest)
+    print(f"\nmanifest: {path}")
 
 
 def add_train(verbs: Verbs) -> None:

@@ -141,6 +141,12 @@ def test_prepare_prints_the_data_and_writes_its_manifest(tmp_path: Path, capsys:
     assert set(json.loads(manifest.read_text())["splits"]) == {"train", "validation", "test"}
 
 
+def test_the_manifest_has_a_place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["prepare", SMOKE]) == 0
+    assert set(json.loads(Path("runs/data.json").read_text())["data"]) == {"phrasebank", "twitter", "fiqa", "sentfin"}
+
+
 def test_evaluate_prints_and_writes_what_the_run_recorded(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
