@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,6 +18,7 @@ HOME = Path(__file__).parent
 JUDGED_AGAINST = 1
 REFUSED = 2
 INTERRUPTED = 130
+UNREAD = 141
 Verbs = argparse._SubParsersAction
 
 
@@ -24,11 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one verb.
 
     Returns 0; 1 where the verb judged and judged against; 2 after one line on stderr for a user's error; 130 after
-    Ctrl-C.
+    Ctrl-C; 141 where the reader of the output left.
     """
     options = build_parser().parse_args(arguments)
     try:
-        return options.run(options) or 0
+        code = options.run(options) or 0
+        sys.stdout.flush()  # here, where a reader that left can still be told from a fault
+        return code
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else REFUSED
@@ -38,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nerror: interrupted; nothing was written", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # whoever reads us, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
 
 
 def build_parser() -> argparse.ArgumentParser:

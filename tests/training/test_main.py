@@ -6,6 +6,8 @@ import argparse
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from pipeline.model_folder import read_json, write_json, write_provenance  # noq
 from training import train as training_line  # noqa: E402
 from training.__main__ import build_parser, main  # noqa: E402
 
-RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+PROJECT = Path(__file__).parents[2]
+RECIPES = PROJECT / "training" / "recipes"
 SMOKE = str(RECIPES / "smoke.toml")
 
 
@@ -145,6 +148,16 @@ def test_the_manifest_has_a_place_of_its_own(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     assert main(["prepare", SMOKE]) == 0
     assert set(json.loads(Path("runs/data.json").read_text())["data"]) == {"phrasebank", "twitter", "fiqa", "sentfin"}
+
+
+def test_a_reader_that_leaves_is_no_traceback(run_folder: Path) -> None:
+    command = [sys.executable, "-m", "training", "evaluate", str(run_folder)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.close()
+        assert process.stderr
+        assert process.stderr.read() == ""
+        assert process.wait() == 141
 
 
 def test_evaluate_prints_and_writes_what_the_run_recorded(
