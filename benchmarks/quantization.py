@@ -5,7 +5,8 @@ Usage: python -m benchmarks.quantization RUN [--model pipeline/default_model] [-
 RUN is a run folder of `python -m training train`. Its float32 graph is stored in each way, put into a copy of --model
 and scored by pipeline.score as the daily line does, on test rows of FINANCIAL_SENTIMENT_DATA. Speed is the best of the
 rounds, which go through all ways in turn, so that a busy machine slows them alike; headlines per processor second are
-the fairer figure then.
+the fairer figure then. The last lines say how far the way that ships is from the wall: what a processor second of bare
+int8 products would allow.
 """
 
 from __future__ import annotations
@@ -19,18 +20,26 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from pipeline.export import convert_to_onnx, find_base, load_trained
-from pipeline.model_folder import ONNX_FILE, PROVENANCE, read_json, write_provenance
-from pipeline.quantize import quantize_weights
-from pipeline.score import OnnxScorer
+from pipeline.model_folder import ONNX_FILE, PROVENANCE, TOKENIZER, read_json, read_max_length, write_provenance
+from pipeline.parity import read_parity_set
+from pipeline.quantize import quantize_model, quantize_weights
+from pipeline.score import OnnxScorer, Tokens, tokenize
 from training.data import load_examples
 from training.readers import open_data
 from training.splits import SPLIT_SEED, split_examples
 
+from .products import Wall, count_products
+from .shapes import read_shape
+
 Pair = tuple[str, str]
+SHIPPED = "**int8 products, scales fixed or by token**"
+Store = Callable[[ModelProto, Path, Sequence[Tokens]], None]
+"""Writes a float32 graph to a file; the texts show what activations look like."""
 WHOLE = 10**9
 CONTRIBUTED = "com.microsoft"
 
@@ -40,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--model", type=Path, default=Path("pipeline/default_model"))
+    parser.add_argument("--parity", type=Path, default=Path("pipeline/parity_set.csv"))
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -47,12 +57,14 @@ def main() -> None:
     pairs = draw_pairs(args.count)
     trained = load_trained(args.run, find_base(read_json(args.run / PROVENANCE)["base"], None))
     graph = convert_to_onnx(trained)
+    tokenizer, length = args.run / TOKENIZER, read_max_length(args.run)
+    texts = tokenize(tokenizer, length, read_parity_set(args.parity)[0][::2])
     with tempfile.TemporaryDirectory() as place:
         scorers = {}
         for name, store in WAYS.items():
             folder = Path(place) / str(len(scorers))
             shutil.copytree(args.model, folder)
-            store(graph, folder / ONNX_FILE)
+            store(graph, folder / ONNX_FILE, texts)
             write_provenance(folder, read_json(folder / PROVENANCE))
             scorers[name] = OnnxScorer(folder, args.threads)
         scores, walls, cpus = time_scorers(scorers, pairs, args.rounds)
@@ -68,6 +80,15 @@ def main() -> None:
                 f"{same:.2%} | {change.mean():.4f}, {change.max():.3f} | {moved:.1e} |",
                 flush=True,
             )
+        torch.set_num_threads(1)
+        shipped = scorers[SHIPPED].folder
+        lengths = np.array([len(ids) for ids, _ in tokenize(tokenizer, length, pairs)])
+        needed, wall = count_products(shipped.onnx_path, lengths), Wall(read_shape(shipped.path), 1).measure()
+        share = len(pairs) / cpus[SHIPPED] * needed / wall
+        print(
+            f"\n{lengths.mean():.1f} tokens and {needed / 1e6:.0f} million products a headline; one core does", end=" "
+        )
+        print(f"{wall / 1e9:.0f} billion bare int8 products a second; the way that ships reaches {share:.0%} of that")
 
 
 def draw_pairs(count: int, seed: int = 7) -> list[Pair]:
@@ -105,16 +126,21 @@ def sentiment(probabilities: np.ndarray) -> np.ndarray:
     return probabilities[:, 2] - probabilities[:, 0]
 
 
-def store_dynamic(bits: int) -> Callable[[ModelProto, Path], None]:
+def store_products(graph: ModelProto, path: Path, texts: Sequence[Tokens]) -> None:
+    """Store what ships: int8 products in the encoder."""
+    onnx.save(next(quantize_model(graph, texts))[0], path)
+
+
+def store_dynamic(bits: int) -> Store:
     """Store int8 weights with one scale a column; activations are cut to int8 with one scale a batch, while scoring."""
 
-    def store(graph: ModelProto, path: Path) -> None:
+    def store(graph: ModelProto, path: Path, _: Sequence[Tokens]) -> None:
         quantize_dynamic(graph, path, per_channel=True, reduce_range=bits == 7, weight_type=QuantType.QInt8)
 
     return store
 
 
-def store_blockwise(block: int, level: int) -> Callable[[ModelProto, Path], None]:
+def store_blockwise(block: int, level: int) -> Store:
     """Store MatMulNBits; ``level`` 0 computes in float32, 4 cuts activations to int8 with a scale per row and block."""
 
     def build(x: str, name: str, weights: np.ndarray, output: str) -> tuple[list[NodeProto], dict[str, np.ndarray]]:
@@ -128,10 +154,10 @@ def store_blockwise(block: int, level: int) -> Callable[[ModelProto, Path], None
         node = helper.make_node("MatMulNBits", inputs, [output], domain=CONTRIBUTED, **shape, **extra)
         return [node], {f"{name}_q": values, f"{name}_s": scales.astype(np.float32)}
 
-    return lambda graph, path: onnx.save(quantize_weights(replace_products(graph, build)), path)
+    return lambda graph, path, _: onnx.save(quantize_weights(replace_products(graph, build)), path)
 
 
-def store_rowwise(graph: ModelProto, path: Path) -> None:
+def store_rowwise(graph: ModelProto, path: Path, _: Sequence[Tokens]) -> None:
     """Store 7-bit weights, a scale a column; each token's activations are cut to int8 with a scale of their own."""
     seen: set[str] = set()
 
@@ -186,10 +212,11 @@ def replace_products(model: ModelProto, build: Build) -> ModelProto:
     return result
 
 
-WAYS: dict[str, Callable[[ModelProto, Path], None]] = {
-    "float32": lambda graph, path: onnx.save(graph, path),
-    "**int8 weights, a scale per 64, float32 arithmetic**": lambda g, p: onnx.save(quantize_weights(g), p),
-    "the same, a scale per column": lambda g, p: onnx.save(quantize_weights(g, WHOLE), p),
+WAYS: dict[str, Store] = {
+    "float32": lambda graph, path, _: onnx.save(graph, path),
+    SHIPPED: store_products,
+    "int8 weights, a scale per 64, float32 arithmetic": lambda g, p, _: onnx.save(quantize_weights(g), p),
+    "the same, a scale per column": lambda g, p, _: onnx.save(quantize_weights(g, WHOLE), p),
     "MatMulNBits, block 64, float32 activations": store_blockwise(64, 0),
     "MatMulNBits, block 32, int8 activations": store_blockwise(32, 4),
     "MatMulNBits, block 64, int8 activations": store_blockwise(64, 4),

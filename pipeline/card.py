@@ -16,8 +16,8 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from .errors import ModelError
-from .licence import Licence, derive_licence
-from .model_folder import METRICS, PROVENANCE, RECIPE, read_json, write_json, write_provenance
+from .licence import ENCODER, Licence, derive_licence
+from .model_folder import CONFIG, METRICS, PROVENANCE, RECIPE, read_json, write_json, write_provenance
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 CARD = "README.md"
@@ -33,6 +33,9 @@ DATASETS = {
 BASELINES = {"majority": "majority", "vader": "VADER", "zero_shot": "base, zero-shot"}
 SHIPPED, TRAINED = "int8_test", "test"
 """Keys of metrics.json: measures of the int8 model itself, and of the torch model it was exported from."""
+CALIBRATION, SPEED, BEHAVIOUR = "calibration", "speed", "behaviour"
+"""More of its keys: the fitted temperature, `python -m benchmarks.scoring --card`, and accuracy per capability."""
+WEAKEST_COUNT = 3
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -58,16 +61,21 @@ def render_card(folder: Path) -> None:
     measured = metrics.get(SHIPPED) or metrics.get(TRAINED) or {}
     licence = read_licence(folder, provenance)
     metadata = describe_card(provenance.get("name", folder.name), provenance, measured.get("model", {}), licence)
-    metadata["library_name"], metadata["tags"] = "onnx", ["finance", "sentiment", "onnx", "int8", "lora"]
+    metadata["library_name"], metadata["tags"] = "onnx", ["finance", "sentiment", "onnx", "int8"]
     filled = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         metadata=metadata.to_yaml(),
         results=format_results(measured),
         measured="this int8 model" if SHIPPED in metrics else "the float32 model it was exported from",
+        calibration=format_calibration(metrics.get(CALIBRATION)),
         export=format_export(metrics.get("export", {})),
+        behaviour=format_behaviour(metrics.get(BEHAVIOUR)),
+        speed=format_speed(metrics.get(SPEED)),
+        weakness=format_weakness(metrics.get(BEHAVIOUR)),
         contamination=format_contamination(provenance),
         licence=licence.statement,
         origin="\n".join(format_origin(provenance)),
-        base=provenance["base"]["id"].removeprefix("package:"),
+        kind=format_kind(read_json(folder / CONFIG), read_recipe(folder), provenance["base"]["id"]),
+        weights=provenance.get("export", {}).get("weights", "as int8"),
     )
     (folder / CARD).write_text(filled, encoding="utf-8")
 
@@ -101,17 +109,35 @@ def describe_card(
 
 
 def read_licence(folder: Path, provenance: Mapping[str, Any]) -> Licence:
-    """Return the licence that follows from the folder's recipe.toml and its base.
+    """Return the licence that follows from the folder's recipe.toml, its base and its teachers.
 
     Raises:
         ModelError: recipe.toml is there but cannot be read.
     """
+    return derive_licence(read_recipe(folder), provenance["base"]["id"], provenance.get("teachers") or ())
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """Return the folder's parsed recipe.toml, {} where there is none.
+
+    Raises:
+        ModelError: it is there but cannot be read.
+    """
     path = folder / RECIPE
     try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: not a TOML file: {error}") from error
-    return derive_licence(recipe, provenance["base"]["id"])
+
+
+def format_kind(config: Mapping[str, Any], recipe: Mapping[str, Any], base: str) -> str:
+    """Return what the model is: its size, where it came from, how it was trained."""
+    size = f"{config['num_hidden_layers']} layers of {config['hidden_size']}" if "hidden_size" in config else "encoder"
+    how = "every weight trained" if recipe.get("method") == "full" else "fine-tuned with LoRA, merged"
+    teachers = recipe.get("teachers") or ()
+    taught = f" on what {len(teachers)} larger or differently seeded models say" if teachers else ""
+    origin = base.removeprefix("package:").removeprefix(ENCODER)
+    return f"A small encoder ({origin}; {size}) with a three-class head, {how}{taught}, exported to ONNX."
 
 
 def format_results(measured: Mapping[str, Any]) -> str:
@@ -155,6 +181,59 @@ def _describe_contamination(one: Mapping[str, Any]) -> str:
     return f"- {title}: {amount}. {statement}. Evidence: {one['evidence']}."
 
 
+def format_calibration(calibration: Mapping[str, float] | None) -> str:
+    """Return what the temperature is and what it changed, on validation rows."""
+    if not calibration:
+        return "Probabilities were not calibrated."
+    return (
+        f"Probabilities are calibrated: the head's logits are divided by {calibration['temperature']:.3f}, fitted on "
+        f"validation rows only. There the expected calibration error was {calibration['ece_before']:.3f} before and "
+        f"{calibration['ece_after']:.3f} after, the log loss {calibration['nll_before']:.3f} and "
+        f"{calibration['nll_after']:.3f}."
+    )
+
+
+def format_behaviour(behaviour: Mapping[str, Mapping[str, Any]] | None) -> str:
+    """Return a table row per capability: ``row_count``, ``accuracy`` (0..1), its interval, and pairs where it has any.
+
+    A pair counts as right when both of its headlines are.
+    """
+    if not behaviour:
+        return "Not measured."
+    lines = ["| capability | headlines | right | pairs | both right |", "| --- | --- | --- | --- | --- |"]
+    for name, one in behaviour.items():
+        right = f"{one['accuracy']:.2f}{_interval(one.get('accuracy_interval'), 2)}"
+        pairs, both = one.get("pair_count") or "", ""
+        if pairs:
+            both = f"{one['pair_accuracy']:.2f}{_interval(one.get('pair_accuracy_interval'), 2)}"
+        lines.append(f"| {name} | {one['row_count']} | {right} | {pairs} | {both} |")
+    return "\n".join(lines)
+
+
+def format_weakness(behaviour: Mapping[str, Mapping[str, Any]] | None) -> str:
+    """Return what the model does worst of all that was tried, and what was never tried."""
+    if not behaviour:
+        return "Not examined: sarcasm, comparisons between companies, numbers whose meaning hangs on what was expected."
+    tried = sorted((one["accuracy"], name) for name, one in behaviour.items() if name != "overall")
+    worst = ", ".join(f"{name} ({accuracy:.2f} right)" for accuracy, name in tried[:WEAKEST_COUNT])
+    return f"Weakest, of what was tried: {worst}. Not examined: sarcasm."
+
+
+def format_speed(speed: Mapping[str, Any] | None) -> str:
+    """Return what `python -m benchmarks.scoring --card` measured, and on what."""
+    if not speed:
+        return "Not measured."
+    chips = ", ".join(speed["instructions"])
+    return (
+        f"{speed['headlines_per_s']:,.0f} headlines a second ({speed['row_count']:,} in one call, "
+        f"{speed['mean_token_count']:.1f} tokens on average, {speed['thread_count']} threads), "
+        f"{speed['baseline_ratio']:.1f} times a {speed['baseline']} in the same run; first score "
+        f"{speed['first_score_s']:.2f} s after the start of a process, at most {speed['peak_mb']:.0f} MB for all of "
+        f"them. Measured on {speed['measured_on']}, {speed['processor']}{f' ({chips})' if chips else ''}, onnxruntime "
+        f"{speed['onnxruntime']}."
+    )
+
+
 def format_export(export: Mapping[str, Any]) -> str:
     """Return one sentence on how the int8 model compares with the trained one."""
     if not export:
@@ -189,8 +268,8 @@ def _describe_dataset(source: str, data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _interval(bounds: Sequence[float] | None) -> str:
-    return f" ({bounds[0]:.3f}-{bounds[1]:.3f})" if bounds else ""
+def _interval(bounds: Sequence[float] | None, digits: int = 3) -> str:
+    return f" ({bounds[0]:.{digits}f}-{bounds[1]:.{digits}f})" if bounds else ""
 
 
 def _both(values: Mapping[str, float] | None) -> str:

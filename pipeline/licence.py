@@ -1,13 +1,15 @@
-"""What a model was trained on -> the licence its weights are under: the strictest of its data and its base. Pure."""
+"""What a model learned from -> the licence its weights are under: the strictest of data, base and teachers. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 UNKNOWN = "other"
 NON_COMMERCIAL = "cc-by-nc-sa-3.0"
+ENCODER = "encoder:"
+"""How a recipe's base names an encoder that `python -m training pretrain` made."""
 STRICTNESS = ("mit", "apache-2.0", UNKNOWN, NON_COMMERCIAL)
 """The Hub's names of licences, the strictest last. Terms nobody has stated come before terms known to forbid."""
 SOURCES = {
@@ -37,16 +39,16 @@ class Licence:
     statement: str
 
 
-def derive_licence(recipe: Mapping[str, Any], base: str) -> Licence:
+def derive_licence(recipe: Mapping[str, Any], base: str, teachers: Sequence[Mapping[str, Any]] = ()) -> Licence:
     """Return the licence of weights trained by ``recipe`` (its parsed TOML) from ``base`` (an id).
 
-    Training rows come from the sources of "repeats" or "mix"; a "teacher" passes on terms that are not known here.
+    Training rows come from the sources of "repeats" or "mix". ``teachers`` are provenance.json's, in the order of the
+    recipe's "teachers"; one that records no "licence" passes on terms that are not known, and so does a "corpus".
     """
     parts = [_describe_source(source) for source in recipe.get("repeats") or recipe.get("mix") or ()]
     if not parts:
         parts.append(("training data", UNKNOWN, "not recorded in this folder"))
-    if recipe.get("teacher"):
-        parts.append((f"teacher {recipe['teacher']}", UNKNOWN, "see its own card"))
+    parts += [*_describe_headlines(recipe), *_describe_teachers(recipe.get("teachers") or (), teachers)]
     parts.append(_describe_base(base))
     tag = max((tag for _, tag, _ in parts), key=STRICTNESS.index)
     items = [f"- {name}: {words}" for name, _, words in parts]
@@ -55,6 +57,23 @@ def derive_licence(recipe: Mapping[str, Any], base: str) -> Licence:
 
 def _describe_source(source: str) -> tuple[str, str, str]:
     return SOURCES.get(source, (source, UNKNOWN, "not known to this project"))
+
+
+def _describe_headlines(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield the unlabelled headlines that the recipe's encoder or its epochs hold."""
+    if str(recipe.get("base", "")).startswith(ENCODER):
+        yield f"encoder {recipe['base'].removeprefix(ENCODER)}", UNKNOWN, "its headlines' terms are not stated"
+    if recipe.get("corpus"):
+        yield f"headlines of {recipe['corpus']}", UNKNOWN, "their terms are not stated"
+
+
+def _describe_teachers(names: Sequence[str], known: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    for i, name in enumerate(names):
+        tag = known[i].get("licence") if i < len(known) else None
+        if tag in STRICTNESS:
+            yield f"teacher {name}", tag, f"its terms follow from its own data, base and teachers: {tag}"
+        else:
+            yield f"teacher {name}", UNKNOWN, "see its own card"
 
 
 def _describe_base(base: str) -> tuple[str, str, str]:

@@ -39,8 +39,12 @@ PROVENANCE = "provenance.json"
 ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 FULL_WEIGHTS = "model.safetensors"
 """What a run holds before it is exported: LoRA's weights, or a whole model."""
-GOLDEN_TOLERANCE = 0.001
-"""How far a score may lie from the one recorded at export before the model counts as damaged on this CPU."""
+GOLDEN_TOLERANCE = 0.02
+"""How far a score may lie from the one recorded at export before the model counts as damaged on this CPU.
+
+Another CPU rounds its float sums otherwise, which now and then tips an activation into the next of 256 steps: 0.002 at
+most between AVX-512 and AVX2, 0.011 without any fused operator (docs/QUANTIZATION.md). Saturation moves far more.
+"""
 REQUIRED = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, ONNX_FILE, GOLDEN)
 
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".h5")

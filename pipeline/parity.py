@@ -12,8 +12,8 @@ from .errors import ModelError, ParityError
 from .text import LABELS
 
 GOLDEN_COUNT = 20
-MIN_SAME_LABEL_SHARE = 0.99
-MAX_F1_LOSS = 0.005
+MIN_SAME_LABEL_SHARE = 0.993
+MAX_F1_LOSS = 0.003
 
 Pair = tuple[str, str]
 
@@ -72,15 +72,21 @@ def macro_f1(labels: np.ndarray, predicted: np.ndarray) -> float:
     return float(np.mean(scores))
 
 
+def is_close(parity: Parity) -> bool:
+    """Say whether at least 99.3 % of the labels are the same and macro-F1 fell by no more than 0.3 points."""
+    loss = parity.macro_f1_before - parity.macro_f1_after
+    return parity.same_label_share >= MIN_SAME_LABEL_SHARE and loss <= MAX_F1_LOSS
+
+
 def check_parity(parity: Parity, output: Path) -> None:
     """Refuse a model that strayed.
 
     Raises:
-        ParityError: fewer than 99 % of the labels are the same, or macro-F1 fell by more than half a point.
+        ParityError: it is not close, see :func:`is_close`.
     """
-    loss = parity.macro_f1_before - parity.macro_f1_after
-    if not (parity.same_label_share >= MIN_SAME_LABEL_SHARE and loss <= MAX_F1_LOSS):
+    if not is_close(parity):
+        loss = parity.macro_f1_before - parity.macro_f1_after
         raise ParityError(
             f"export refused: {parity.same_label_share:.2%} of {parity.row_count} headlines keep their label, expected "
-            f"{MIN_SAME_LABEL_SHARE:.0%}; macro-F1 falls by {loss:.4f}, allowed {MAX_F1_LOSS}; {output} stays as it was"
+            f"{MIN_SAME_LABEL_SHARE:.1%}; macro-F1 falls by {loss:.4f}, allowed {MAX_F1_LOSS}; {output} stays as it was"
         )

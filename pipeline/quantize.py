@@ -1,19 +1,44 @@
-"""A float32 ONNX graph -> the same graph with int8 weights and float32 arithmetic. Standard operators only.
+"""A float32 ONNX graph -> the same graph in eight bits, in which no score hangs on the rest of its batch.
 
-Every matrix that meets a MatMul, a Gemm or a Gather becomes int8 with one scale per 64 weights of an output column (of
-an embedding row): w is close to scale * q with q in -127..127, at most about half a scale away. Activations stay
-float32, so nothing depends on the batch and no integer product can saturate on an old CPU. Why not dynamic int8:
-docs/QUANTIZATION.md.
+The encoder layers of BERT multiply in int8 (quantize_products.py). Everything else, and every graph of another
+architecture, stores int8 weights and computes in float32, with standard operators only: a matrix that meets a MatMul, a
+Gemm or a Gather becomes int8 with one scale per 64 weights of an output column (of an embedding row): w is close to
+scale * q with q in -127..127, at most about half a scale away. Why not dynamic int8: docs/QUANTIZATION.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from .quantize_layers import ForeignGraphError
+from .quantize_products import Tokens, quantize_products
 
 LEVELS = 127
 BLOCK = 64
 """Weights that share a scale. Halving it adds 0.7 MB to the 22.7 M weights of MiniLM-L6."""
+
+
+FAST = "int8 products in the encoder, weights rounded in pairs that no CPU saturates, activations scaled by tensor "
+FAST += "(fixed) or by token; the rest int8 weights, a float16 scale per 64 of them, float32 arithmetic"
+MOVED = "int8 products moved too many labels"
+PLAIN = "int8 weights, a float16 scale per 64 of them; float32 arithmetic"
+
+
+def quantize_model(model: ModelProto, texts: Sequence[Tokens]) -> Iterator[tuple[ModelProto, str]]:
+    """Yield copies of ``model`` (opset 18) in eight bits, the faster first, and in words how each computes.
+
+    The caller takes the first that is close enough; the words, made for provenance.json, say why it is not the faster
+    one. ``texts`` are token ids and segment ids that show what activations look like; their number sets the time taken.
+    """
+    reason = MOVED
+    try:
+        yield quantize_weights(quantize_products(model, texts)), FAST
+    except ForeignGraphError as found:
+        reason = f"the graph has {found}"
+    yield quantize_weights(model), f"{PLAIN}, for {reason}"
 
 
 def quantize_weights(model: ModelProto, block: int = BLOCK) -> ModelProto:

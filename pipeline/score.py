@@ -1,28 +1,31 @@
 """(headline, company name) pairs -> probabilities, by onnxruntime and tokenizers alone. Never loads torch.
 
-The model file stores int8 weights; they are unpacked to float32 once, when it is loaded, and all arithmetic is
-float32. So a headline's score hangs neither on the other headlines of its batch nor on the CPU's integer instructions
-(measured in docs/QUANTIZATION.md).
+A headline's score hangs neither on the other headlines of its batch nor on the number of threads, to the last bit: a
+batch holds texts of one length only, so that nothing is padded, and each batch is computed by one thread. The model
+file's own scales know nothing of the batch either (docs/QUANTIZATION.md).
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import onnxruntime
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from .errors import ModelError
-from .model_folder import CONFIG, ModelFolder, read_json, read_model_folder
+from .model_folder import ModelFolder, read_model_folder
 from .text import LABELS
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """What a graph may ask for. Models that do not tell the two segments apart leave the last one out."""
-_Tokens = tuple[tuple[int, ...], tuple[int, ...]]
+Tokens = tuple[tuple[int, ...], tuple[int, ...]]
 """Token ids and segment ids of one pair."""
 
 
@@ -40,7 +43,9 @@ class Scorer(Protocol):
 
 
 class OnnxScorer:
-    """A model folder, loaded once. ``threads`` 0 takes every core; ``batch_tokens`` bounds a batch, padding included.
+    """A model folder, loaded once. ``threads`` 0 takes every core; ``batch_tokens`` bounds a batch.
+
+    Neither changes a score.
 
     Raises:
         ModelError: the folder fails a check of :func:`read_model_folder`, or its graph has foreign inputs.
@@ -49,10 +54,10 @@ class OnnxScorer:
     def __init__(self, folder: Path, threads: int = 0, batch_tokens: int = 1024) -> None:
         self.folder = read_model_folder(folder)
         self.batch_tokens = batch_tokens
-        self._tokenizer = _load_tokenizer(self.folder)
-        self._session = _open_session(self.folder, threads)
+        self.threads = threads or count_cores()
+        self._tokenizer = load_tokenizer(self.folder.tokenizer_path, self.folder.max_length)
+        self._session = _open_session(self.folder)
         self._inputs = [found.name for found in self._session.get_inputs()]
-        self._padding = _read_padding(self.folder)
         self._columns = list(self.folder.label_order)
 
     @property
@@ -63,41 +68,56 @@ class OnnxScorer:
     def score(self, pairs: Sequence[tuple[str, str]], progress: bool = False) -> np.ndarray:
         """Return float32 (n, 3) for ``pairs`` of headline and company name ("" for none).
 
-        Columns in LABELS order, rows sum to 1, rows in the order of ``pairs``. The same pairs get the same numbers
-        whatever their order: batches are formed over the sorted distinct pairs. ``progress`` counts on stderr.
+        Columns in LABELS order, rows sum to 1, rows in the order of ``pairs``. The same pair gets the same numbers
+        whatever it is scored with; pairs of the same tokens are scored once. ``progress`` counts on stderr.
         """
-        tokens = [_tokens_of(encoding) for encoding in self._tokenizer.encode_batch(list(pairs))]
+        tokens = _tokenize(self._tokenizer, pairs)
         distinct = sorted(set(tokens), key=lambda pair: (len(pair[0]), pair))
-        scores: dict[_Tokens, np.ndarray] = {}
-        for batch in plan_batches(distinct, self.batch_tokens):
-            scores.update(zip(batch, self._score_batch(batch), strict=True))
-            if progress:
-                print(f"\rscored {len(scores):,} of {len(distinct):,}", end="", file=sys.stderr, flush=True)
+        batches = list(plan_batches(distinct, self.batch_tokens))[::-1]  # long texts first: no thread is left waiting
+        scores: dict[Tokens, np.ndarray] = {}
+        with ThreadPoolExecutor(self.threads) as pool:
+            for batch, rows in zip(batches, pool.map(self._score_batch, batches), strict=True):
+                scores.update(zip(batch, rows, strict=True))
+                if progress:
+                    print(f"\rscored {len(scores):,} of {len(distinct):,}", end="", file=sys.stderr, flush=True)
         if progress and scores:
             print(file=sys.stderr)
         return np.array([scores[pair] for pair in tokens], np.float32).reshape(-1, len(LABELS))
 
-    def _score_batch(self, batch: Sequence[_Tokens]) -> np.ndarray:
-        """Return float32 (len(batch), 3) in LABELS order."""
-        inputs = np.zeros((len(INPUTS), len(batch), max(len(ids) for ids, _ in batch)), np.int64)
-        inputs[0] = self._padding
-        for row, (ids, segments) in enumerate(batch):
-            inputs[:, row, : len(ids)] = ids, [1] * len(ids), segments
-        values = dict(zip(INPUTS, inputs, strict=True))
+    def score_stream(self, pairs: Iterable[tuple[str, str]], window: int = 8192) -> Iterator[np.ndarray]:
+        """Yield float32 (3,) for each of ``pairs``, in their order; the scores are those of :meth:`score`.
+
+        At most ``window`` pairs are held at a time, however long the stream; pairs of the same tokens are scored once
+        within a window. Nothing is read before the first score is asked for.
+        """
+        remaining = iter(pairs)
+        while chunk := list(islice(remaining, window)):
+            yield from self.score(chunk)
+
+    def _score_batch(self, batch: Sequence[Tokens]) -> np.ndarray:
+        """Return float32 (len(batch), 3) in LABELS order. All of ``batch`` have one length."""
+        ids, segments = (np.array([pair[i] for pair in batch], np.int64) for i in range(2))
+        values = dict(zip(INPUTS, (ids, np.ones_like(ids), segments), strict=True))
         (logits,) = self._session.run(None, {name: values[name] for name in self._inputs})
         return softmax(logits[:, self._columns])
 
 
-def plan_batches(pairs: Sequence[_Tokens], batch_tokens: int) -> Iterator[list[_Tokens]]:
-    """Cut ``pairs``, sorted by length, into batches of at most ``batch_tokens`` tokens once padded, but of one pair."""
-    batch: list[_Tokens] = []
+def plan_batches(pairs: Sequence[Tokens], batch_tokens: int) -> Iterator[list[Tokens]]:
+    """Cut ``pairs``, sorted by length, into batches of one length and ``batch_tokens`` tokens, but of one pair."""
+    batch: list[Tokens] = []
     for pair in pairs:
-        if batch and len(pair[0]) * (len(batch) + 1) > batch_tokens:
+        length = len(pair[0])
+        if batch and (length != len(batch[0][0]) or length * (len(batch) + 1) > batch_tokens):
             yield batch
             batch = []
         batch.append(pair)
     if batch:
         yield batch
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -106,30 +126,29 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
-def _tokens_of(encoding: Encoding) -> _Tokens:
-    return tuple(encoding.ids), tuple(encoding.type_ids)
+def tokenize(path: Path, max_length: int, pairs: Sequence[tuple[str, str]]) -> list[Tokens]:
+    """Return token ids and segment ids of each pair, as the tokenizer.json at ``path`` cuts them."""
+    return _tokenize(load_tokenizer(path, max_length), pairs)
 
 
-def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
-    tokenizer = Tokenizer.from_file(str(folder.tokenizer_path))
+def load_tokenizer(path: Path, max_length: int) -> Tokenizer:
+    """Return the tokenizer of ``path``: no padding, the longer segment cut first down to ``max_length`` tokens."""
+    tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()  # some tokenizer files ask for padding to 128, seven times the work
-    tokenizer.enable_truncation(folder.max_length, strategy="longest_first")
+    tokenizer.enable_truncation(max_length, strategy="longest_first")
     return tokenizer
 
 
-def _open_session(folder: ModelFolder, threads: int) -> onnxruntime.InferenceSession:
+def _tokenize(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) -> list[Tokens]:
+    return [(tuple(found.ids), tuple(found.type_ids)) for found in tokenizer.encode_batch_fast(list(pairs))]
+
+
+def _open_session(folder: ModelFolder) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves a shared machine
     session = onnxruntime.InferenceSession(str(folder.onnx_path), options, providers=["CPUExecutionProvider"])
     names = sorted(found.name for found in session.get_inputs())
     if not set(INPUTS[:2]) <= set(names) <= set(INPUTS):
         raise ModelError(f"{folder.onnx_path}: inputs are {', '.join(names)}; expected {', '.join(INPUTS)}")
     return session
-
-
-def _read_padding(folder: ModelFolder) -> int:
-    """Return the token that fills a row: a decoder looks for the last one that is something else."""
-    token = read_json(folder.path / CONFIG).get("pad_token_id")
-    return token if isinstance(token, int) else 0

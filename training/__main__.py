@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.errors import PipelineError
 
 from .readers import open_data
-from .recipe import Recipe, load_recipe, rebase_recipe, reseed_recipe, shrink_recipe
+from .recipe import ENCODER, Recipe, load_recipe, rebase_recipe, reseed_recipe, shrink_recipe
 
 HOME = Path(__file__).parent
 JUDGED_AGAINST = 1
@@ -57,8 +57,10 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB", dest="verb")
     for add in (
         add_prepare,
+        add_pretrain,
         add_train,
         add_evaluate,
+        add_behaviour,
         add_explain,
         add_compare,
         add_experiments,
@@ -93,6 +95,23 @@ def run_prepare(options: argparse.Namespace) -> None:
     print(f"\nmanifest: {path}")
 
 
+def add_pretrain(verbs: Verbs) -> None:
+    """Add the verb that makes an encoder."""
+    verb = _add_verb(verbs, "pretrain", run_pretrain, "training/encoders/finance.toml")
+    verb.add_argument("recipe", type=Path, help="encoder recipe file")
+    verb.add_argument("--output", type=Path, default=Path("runs"), help="where the folder goes (default: runs)")
+
+
+def run_pretrain(options: argparse.Namespace) -> None:
+    """make an encoder that knows the language of headlines, by masked words; a recipe's base names its folder"""
+    from .encoder_recipe import load_encoder_recipe
+
+    recipe = load_encoder_recipe(options.recipe)
+    from .pretrain import pretrain_encoder
+
+    print(f"encoder: {pretrain_encoder(recipe, open_data(), options.output)}")
+
+
 def add_train(verbs: Verbs) -> None:
     """Add the verb that trains."""
     verb = _add_verb(verbs, "train", run_train, "training/recipes/smoke.toml --seed 1")
@@ -105,12 +124,15 @@ def add_train(verbs: Verbs) -> None:
 
 
 def run_train(options: argparse.Namespace) -> None:
-    """train one recipe into one run folder; the same command goes on where an interrupted run ended"""
+    """train one recipe into one run folder, and first what it builds on; the same command goes on after a stop"""
     recipe = choose_recipe(options)  # before the slow import, so that a typing error answers at once
     from pipeline.model_folder import METRICS, read_json
 
     from .train import is_main_process, train_recipe
+    from .unfinished import claim_folder
 
+    claim_folder(options.output, recipe)  # refuse a run that is there now, not after hours of what it builds on
+    make_ready(recipe)
     folder = train_recipe(recipe, open_data(), options.output, options.restart)
     if is_main_process():
         measured = read_json(folder / METRICS)
@@ -164,6 +186,52 @@ def run_evaluate(options: argparse.Namespace) -> None:
         write_json(options.json, results)
     if options.card:
         add_metrics(options.folder, SHIPPED, {key: results[key] for key in ("model", "baselines")})
+
+
+def add_behaviour(verbs: Verbs) -> None:
+    """Add the verb that tries a model on the behavioural suite."""
+    example = "training/behaviour_before.json pipeline/default_model --mistakes"
+    verb = _add_verb(verbs, "behaviour", run_behaviour, example)
+    verb.add_argument(
+        "models",
+        type=Path,
+        nargs="+",
+        metavar="MODEL",
+        help="one, or two (before, after): run folder, exported folder, or figures from --json",
+    )
+    verb.add_argument("--mistakes", action="store_true", help="also list what the last one gets wrong")
+    verb.add_argument("--json", type=Path, metavar="FILE", help="also write the figures of the last one here")
+    verb.add_argument(
+        "--write", type=Path, metavar="FILE", help="also put the table between the marks of this document"
+    )
+    verb.add_argument("--card", action="store_true", help="also write them into the card of the last one, if exported")
+
+
+def run_behaviour(options: argparse.Namespace) -> None:
+    """try one model, or two side by side, on sentences that each ask for one thing: negation, sides, costs, numbers"""
+    from pipeline.card import BEHAVIOUR, add_metrics
+    from pipeline.model_folder import read_model_folder, write_json
+
+    from .behaviour import measure_baselines, measure_folder, read_behaviour
+    from .behaviour_table import format_mistakes, format_report, name_models, replace_tables
+
+    _require_parent("--json", options.json)
+    document = read_text(options.write) if options.write else ""
+    if options.write:
+        replace_tables(document, "", options.write)  # refuse a document without marks now
+    if options.card:
+        read_model_folder(options.models[-1])
+    cases = read_behaviour()
+    models = name_models([measure_folder(path, cases) for path in options.models])
+    *_, last = models.values()
+    report = format_report(models, measure_baselines(cases), cases)
+    print(report + (f"\n\n{format_mistakes(last, cases)}" if options.mistakes else ""))
+    if options.json:
+        write_json(options.json, last)
+    if options.write:
+        options.write.write_text(replace_tables(document, report, options.write), encoding="utf-8")
+    if options.card:
+        add_metrics(options.models[-1], BEHAVIOUR, last["capabilities"])
 
 
 def add_explain(verbs: Verbs) -> None:
@@ -225,7 +293,7 @@ def run_plan(options: argparse.Namespace) -> None:
     replace_report(read_text(options.report), "")  # refuse a file without marks now, not after hours of training
     if not options.report_only:
         seeds = [parse_seed(text) for text in options.seeds.split(",")]
-        folders = run_experiments(plan, options.output, seeds, options.epoch_rows, options.workers)
+        folders = run_experiments(plan, options.output, seeds, options.epoch_rows, options.workers, prepare=make_ready)
         store_records([read_run(folder) for folder in folders], options.results)
     report = write_report(load_records(list_records(options.results)), plan)
     options.report.write_text(replace_report(read_text(options.report), report), encoding="utf-8")
@@ -235,13 +303,13 @@ def run_plan(options: argparse.Namespace) -> None:
 def add_publish(verbs: Verbs) -> None:
     """Add the verb that uploads a run."""
     verb = _add_verb(verbs, "publish", run_publish, "runs/default-seed42 OWNER/NAME --private")
-    verb.add_argument("folder", type=Path, help="run folder")
+    verb.add_argument("folder", type=Path, help="run folder, or exported model folder")
     verb.add_argument("repository", help="Hub repository OWNER/NAME; made if it is missing")
     verb.add_argument("--private", action="store_true", help="make it a private one")
 
 
 def run_publish(options: argparse.Namespace) -> None:
-    """upload a run folder with its card to the Hub in one commit, and print the commit; needs HF_TOKEN"""
+    """upload a run or model folder with its card to the Hub in one commit, and print the commit; needs HF_TOKEN"""
     from .publish import publish_run
 
     revision = publish_run(options.folder, options.repository, options.private)
@@ -279,6 +347,15 @@ def run_promote(options: argparse.Namespace) -> int:
     )
     print(format_promotion(promotion))
     return 0 if promotion.is_accepted else JUDGED_AGAINST
+
+
+def make_ready(recipe: Recipe) -> None:
+    """Make what ``recipe`` builds on and lacks."""
+    if not (recipe.base.startswith(ENCODER) or recipe.teachers):
+        return
+    from .chain import build_prerequisites
+
+    build_prerequisites(recipe, open_data())
 
 
 def read_text(path: Path) -> str:

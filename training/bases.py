@@ -28,10 +28,20 @@ from transformers.utils import logging
 
 from pipeline.errors import ModelError
 from pipeline.hub import PATTERNS, pull_snapshot
-from pipeline.model_folder import CONFIG, FULL_WEIGHTS, TOKENIZER_CONFIG, hash_file, read_json, require_files
+from pipeline.model_folder import (
+    CONFIG,
+    FULL_WEIGHTS,
+    PROVENANCE,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    check_hashes,
+    hash_file,
+    read_json,
+    require_files,
+)
 from pipeline.text import LABELS
 
-from .recipe import PACKAGE, RANDOM, Recipe
+from .recipe import ENCODER, PACKAGE, RANDOM, Recipe
 from .tiny import write_tiny
 
 SHARDS = "model.safetensors.index.json"
@@ -88,6 +98,9 @@ def open_base(base: Base) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="tiny-") as place:
             write_tiny(base.id.removeprefix(RANDOM), Path(place))
             yield Path(place)
+        return
+    if base.id.startswith(ENCODER):
+        yield _find_encoder(base)
         return
     if base.id == PACKAGE:
         folder = _find_package(base)
@@ -239,6 +252,15 @@ def _check_base(folder: Path, base: Base) -> None:
         if (found := hash_file(folder / FULL_WEIGHTS)) != base.weight_sha256:
             expected = f"expected {base.weight_sha256[:12]}..."
             raise ModelError(f"base {base.id}: {FULL_WEIGHTS} has SHA-256 {found[:12]}...; {expected}")
+
+
+def _find_encoder(base: Base) -> Path:
+    folder = Path(base.id.removeprefix(ENCODER))
+    if not (folder / PROVENANCE).is_file():
+        how = f"python -m training pretrain training/encoders/{folder.name}.toml"
+        raise ModelError(f"base {base.id}: no encoder there; make it first: {how}")
+    check_hashes(folder, read_json(folder / PROVENANCE), (CONFIG, FULL_WEIGHTS, TOKENIZER))
+    return folder
 
 
 def _find_package(base: Base) -> Path:

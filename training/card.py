@@ -11,10 +11,12 @@ from string import Template
 from typing import Any
 
 from pipeline.card import (
+    CALIBRATION,
     CARD,
     DATASETS,
     TRAINED,
     describe_card,
+    format_calibration,
     format_contamination,
     format_results,
     read_licence,
@@ -64,7 +66,7 @@ def render_card(folder: Path, repository: str) -> str:
         kind=format_kind(provenance["base"], is_adapter),
         use=format_use(provenance["base"], repository, is_adapter),
         results=format_results(measured),
-        calibration=format_calibration(metrics.get("calibration")),
+        calibration=format_calibration(metrics.get(CALIBRATION)),
         data="\n".join(format_data(provenance)),
         contamination=format_contamination(provenance),
         max_length=provenance["max_length"],
@@ -103,18 +105,6 @@ def format_use(base: Mapping[str, str], repository: str, is_adapter: bool) -> st
         return f"{place}    import {name}\n\n{LOAD_ADAPTER.format(base=f'{name}.get_model_path()')}"
     where = f'"{base["id"]}", revision="{base["revision"]}"'
     return f"{place}\n{LOAD_ADAPTER.format(base=where)}"
-
-
-def format_calibration(calibration: Mapping[str, float] | None) -> str:
-    """Return what the temperature is and what it changed, on validation rows."""
-    if not calibration:
-        return "Probabilities were not calibrated."
-    return (
-        f"Probabilities are calibrated: the head's logits are divided by {calibration['temperature']:.3f}, fitted on "
-        f"validation rows only. There the expected calibration error was {calibration['ece_before']:.3f} before and "
-        f"{calibration['ece_after']:.3f} after, the log loss {calibration['nll_before']:.3f} and "
-        f"{calibration['nll_after']:.3f}."
-    )
 
 
 def format_data(provenance: Mapping[str, Any]) -> Iterator[str]:

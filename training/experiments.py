@@ -69,12 +69,14 @@ def run_experiments(
     recipes: Path = RECIPES,
     report: Callable[[str], None] = print,
     train: Sequence[str] = TRAIN,
+    prepare: Callable[[Recipe], None] | None = None,
 ) -> list[Path]:
     """Make every run of the plan that ``output`` does not hold yet; return all run folders, in the plan's order.
 
-    Comparable recipes run on the packaged MiniLM under every seed, the others once as a smoke run. ``workers`` runs go
-    side by side with one thread each, as commands ``train`` RECIPE --output FOLDER, which find the data by themselves.
-    ``report`` gets one line per run.
+    Comparable recipes run on the packaged MiniLM, or on the encoder of ours they name, under every seed, the others
+    once as a smoke run. ``workers`` runs go side by side with one thread each, as commands ``train`` RECIPE --output
+    FOLDER, which find the data by themselves. ``report`` gets one line per run. ``prepare`` is called before, with the
+    recipe of every run to make: what several of them build on is then there.
 
     Raises:
         PipelineError: a recipe or ``workers`` is refused, a run is planned twice, a finished folder is of another
@@ -85,6 +87,9 @@ def run_experiments(
     jobs = plan_jobs(plan, output, seeds, epoch_rows, recipes)
     for job in jobs:
         check_finished(job)
+    for job in jobs:
+        if prepare and not job.folder.exists():
+            prepare(job.recipe)
     failed: list[str] = []
     for done, (job, problem, seconds) in enumerate(_run_side_by_side(jobs, workers, train), 1):
         failed += [job.folder.name] if problem else []

@@ -1,4 +1,7 @@
-"""Logits and what a row is known by -> the loss of a recipe, a mean over rows. Label logits are the first three."""
+"""Logits and what a row is known by -> the loss of a recipe, a mean over rows. Label logits are the first three.
+
+A row whose label is UNLABELLED has no class of its own: only a teacher, and the agreement of two passes, speak of it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from .batches import Batch
 from .recipe import Recipe
 
 CLASSES = len(LABELS)
+UNLABELLED = -1
 POSITIVE, NEGATIVE = LABELS.index("positive"), LABELS.index("negative")
 LEAST_PROBABILITY = 1e-12
 """What a teacher's probability of 0 counts as in a logarithm."""
@@ -29,33 +33,64 @@ class Objective:
     class_weights: torch.Tensor | None = None
     teacher_weight: float = 0.0
     teacher_temperature: float = 1.0
+    r_drop: float = 0.0
+
+    @property
+    def passes(self) -> int:
+        """How often the model reads a batch, each time under a dropout of its own."""
+        return 2 if self.r_drop else 1
 
 
 def choose_objective(recipe: Recipe, labels: Iterable[int], device: torch.device) -> Objective:
     """Return the recipe's objective; ``labels`` are the classes of the rows of one epoch, as often as they come."""
     weights = weigh_classes(labels).to(device) if recipe.class_weights == "balanced" else None
-    return Objective(recipe.score_weight, recipe.score_head, weights, recipe.teacher_weight, recipe.teacher_temperature)
+    return Objective(
+        recipe.score_weight,
+        recipe.score_head,
+        weights,
+        recipe.teacher_weight,
+        recipe.teacher_temperature,
+        recipe.r_drop,
+    )
 
 
 def weigh_classes(labels: Iterable[int]) -> torch.Tensor:
     """Return n / (k * count) for each of the k classes that occur, float (3,): scikit-learn's "balanced" weights.
 
-    Their mean over ``labels`` is 1. A class that does not occur gets 1, and no row to use it on.
+    Their mean over ``labels`` is 1. A class that does not occur gets 1, and no row to use it on. UNLABELLED rows are
+    not counted.
     """
-    counts = Counter(labels)
+    counts = Counter(label for label in labels if label != UNLABELLED)
     total = sum(counts.values())
     return torch.tensor([total / (len(counts) * counts[i]) if counts[i] else 1.0 for i in range(CLASSES)])
 
 
 def compute_loss(logits: torch.Tensor, batch: Batch, objective: Objective) -> torch.Tensor:
+    """Return the loss of the batch's n rows, from the logits of ``objective.passes`` readings of it.
+
+    ``logits`` float (n, 3), or (n, 4) with a separate score output; with ``r_drop`` (2n, ...), the first reading's
+    rows before the second's. Two readings count by the mean of their losses, plus ``r_drop`` times
+    :func:`compare_passes`.
+    """
+    if objective.passes == 1:
+        return compute_pass(logits, batch, objective)
+    first, second = logits.chunk(2)
+    loss = (compute_pass(first, batch, objective) + compute_pass(second, batch, objective)) / 2
+    return loss + objective.r_drop * compare_passes(first[:, :CLASSES], second[:, :CLASSES])
+
+
+def compute_pass(logits: torch.Tensor, batch: Batch, objective: Objective) -> torch.Tensor:
     """Return cross-entropy, mixed with the teacher's where there is one, plus the weighted loss of the scores.
 
-    ``logits`` float (n, 3), or (n, 4) with a separate score output.
+    A labelled row counts (1 - teacher_weight) * its label's loss + teacher_weight * the teacher's. For an UNLABELLED
+    one the teacher stands in for the label too, so that it counts the teacher's loss with weight 1.
     """
-    loss = compare_labels(logits[:, :CLASSES], batch.labels, objective.class_weights)
+    classes, labels = logits[:, :CLASSES], batch.labels
+    loss = compare_labels(classes, labels, objective.class_weights)
     if batch.teacher is not None:
-        distance = compare_teacher(logits[:, :CLASSES], batch.teacher, objective.teacher_temperature)
-        loss = (1 - objective.teacher_weight) * loss + objective.teacher_weight * distance
+        temperature, share = objective.teacher_temperature, objective.teacher_weight
+        stand_in = compare_teacher(classes, batch.teacher, temperature, labels == UNLABELLED)
+        loss = (1 - share) * (loss + stand_in) + share * compare_teacher(classes, batch.teacher, temperature)
     if objective.score_weight:
         loss = loss + objective.score_weight * compare_scores(logits, batch.scores, objective.score_head)
     return loss
@@ -65,11 +100,20 @@ def compare_labels(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Te
     """Return the cross-entropy, each row times its class's weight, divided by the number of rows.
 
     Not by the sum of weights, as torch does: a batch's rare class would then weigh less where it is most needed, and
-    parts of a batch would not add up to the whole.
+    parts of a batch would not add up to the whole. An UNLABELLED row adds nothing and is counted.
     """
     if weights is None:
-        return functional.cross_entropy(logits, labels)
-    return functional.cross_entropy(logits, labels, weight=weights, reduction="none").mean()
+        return functional.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum") / len(labels)
+    return functional.cross_entropy(logits, labels, weight=weights, ignore_index=UNLABELLED, reduction="none").mean()
+
+
+def compare_passes(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Return (KL(first || second) + KL(second || first)) / 2 of the classes, a mean over rows.
+
+    Both float (n, 3), logits of the same rows under two dropouts (R-Drop: Liang, Wu et al. 2021, equation 2).
+    """
+    one, other = functional.log_softmax(first, dim=1), functional.log_softmax(second, dim=1)
+    return ((one.exp() - other.exp()) * (one - other)).sum() / (2 * len(first))
 
 
 def compare_scores(logits: torch.Tensor, scores: torch.Tensor, head: str) -> torch.Tensor:
@@ -89,12 +133,17 @@ def read_scores(logits: torch.Tensor, head: str) -> torch.Tensor:
     return probabilities[:, POSITIVE] - probabilities[:, NEGATIVE]
 
 
-def compare_teacher(logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+def compare_teacher(
+    logits: torch.Tensor, teacher: torch.Tensor, temperature: float, chosen: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return T^2 * KL(teacher || student), both softened by T, as a mean over rows (Hinton, Vinyals, Dean 2015).
 
     ``teacher`` holds probabilities, float (n, 3): their logarithms are logits up to a constant that cancels. T^2 keeps
-    the gradient's size when T changes.
+    the gradient's size when T changes. With ``chosen``, bool (n,), the other rows add nothing and are counted.
     """
     target = functional.log_softmax(teacher.clamp_min(LEAST_PROBABILITY).log() / temperature, dim=1)
     softened = functional.log_softmax(logits / temperature, dim=1)
-    return functional.kl_div(softened, target, reduction="batchmean", log_target=True) * temperature**2
+    terms = functional.kl_div(softened, target, reduction="none", log_target=True)
+    if chosen is not None:
+        terms = terms * chosen[:, None]
+    return terms.sum() / len(terms) * temperature**2

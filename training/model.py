@@ -55,6 +55,7 @@ from .heads import (
     renew_rows,
     reorder_rows,
 )
+from .layers import keep_layers
 from .recipe import Recipe
 
 __all__ = [
@@ -213,6 +214,7 @@ def _load_parts(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerFas
         check_length(config, recipe.max_length)
         set_dropout(config, recipe.encoder_dropout)
         model, missing = load_classifier(folder, config, f"base {base.id}")
+    keep_layers(model, recipe.layers)
     if columns:
         reorder_rows(model, columns)
     elif f"{find_last(model)[0]}.weight" not in missing:

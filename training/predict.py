@@ -25,7 +25,7 @@ def evaluate_folder(folder: Path, data: DataSource) -> dict[str, Any]:
     Its baselines include "zero_shot" where the folder records one on these very rows, since the base is not at hand.
     Beside it: "changed", the sources whose rows are not those the folder records, and "is_same_test", whether the
     test rows are: if not, it may have been trained on some of them. Both are None when the folder has no such record.
-    "contamination" is what its base and its teacher are known to have seen (None: base unknown), "calibration" the
+    "contamination" is what its base and its teachers are known to have seen (None: base unknown), "calibration" the
     folder's own record.
 
     Raises:
@@ -75,8 +75,10 @@ def match_test(record: Mapping[str, Any], fingerprints: Mapping[str, str]) -> bo
 
 
 def join_known(known: list[dict[str, Any]], record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what is ``known`` of the base, then what ``record`` says of the teacher beyond that."""
-    return known + [one for one in (record.get("teacher") or {}).get("contamination", []) if one not in known]
+    """Return what is ``known`` of the base, then what ``record`` says of the teachers beyond that."""
+    for teacher in record.get("teachers") or ():
+        known = known + [one for one in teacher["contamination"] if one not in known]
+    return known
 
 
 def find_zero_shot(metrics: Mapping[str, Any]) -> dict[str, Any]:

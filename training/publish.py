@@ -1,19 +1,17 @@
-"""A run folder -> one commit in a Hub repository. The only place of the project that writes to the Hub.
+"""A run folder, or an exported model folder -> one commit in a Hub repository. The only place that writes to the Hub.
 
-What is uploaded is a sealed copy with its card: the run folder itself stays as it was. An upload is one commit, so it
-is there whole or not at all, and may be tried again.
+Of a run a sealed copy with its card is uploaded, and the folder itself stays as it was. A model folder has its card and
+its seal already and is uploaded byte by byte. An upload is one commit, so it is there whole or not at all, and may be
+tried again.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +19,12 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ge
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import logging
 
-from pipeline.card import CARD
-from pipeline.errors import ModelError
-from pipeline.hub import PATTERNS, REPOSITORY
-from pipeline.model_folder import (
-    ADAPTER_CONFIG,
-    ADAPTER_WEIGHTS,
-    CONFIG,
-    FULL_WEIGHTS,
-    METRICS,
-    PROVENANCE,
-    RECIPE,
-    TOKENIZER,
-    TOKENIZER_CONFIG,
-    check_hashes,
-    hash_file,
-    order_labels,
-    read_json,
-    refuse_unsafe,
-    require_files,
-    write_provenance,
-)
+from pipeline.hub import REPOSITORY
+from pipeline.model_folder import PROVENANCE, hash_file, write_provenance
 
 from .card import write_card
 from .patience import Patience, PublishError
-from .predictions import PREDICTIONS
-
-UNFINISHED = ".unfinished"
-WRITTEN = "a finished folder written by `python -m training train`"
-FACTS = ("base", "recipe", "seed", "max_length", "data", "splits", "contamination")
-_ABSOLUTE = re.compile(r"(file://)?(/[^/\s]+){2,}/?|~/.+|[A-Za-z]:[\\/].+")
+from .publishable import check_model, check_run, is_exported, list_published
 
 
 def publish_run(
@@ -61,7 +35,7 @@ def publish_run(
     token: str | None = None,
     patience: Patience | None = None,
 ) -> str:
-    """Upload the run ``folder``, without its predictions, to ``repository`` (OWNER/NAME) in one commit, and check it.
+    """Upload ``folder`` (a run's without its predictions) to ``repository`` (OWNER/NAME) in one commit, and check it.
 
     Returns the commit, 40 hex digits: the last one where the repository holds this very folder already. The repository
     is made if it is missing; what it held of an earlier run and this one lacks is removed by the same commit.
@@ -73,14 +47,17 @@ def publish_run(
     """
     if not REPOSITORY.fullmatch(repository):
         raise PublishError(f"{repository}: expected a Hub repository OWNER/NAME")
-    provenance = check_run(folder)
+    provenance = check_model(folder) if is_exported(folder) else check_run(folder)
     if not (token or get_token()):
         raise PublishError(f"{repository}: no token; set HF_TOKEN to one that may write, or run `hf auth login`")
     persist = (patience or Patience()).persist
     api = HfApi(endpoint=endpoint, token=token)
     with tempfile.TemporaryDirectory() as name, _quiet():
         place = Path(name)
-        copy_run(folder, place, provenance, repository)
+        if is_exported(folder):
+            copy_files(folder, place, (*provenance["files"], PROVENANCE))
+        else:
+            copy_run(folder, place, provenance, repository)
         parent = persist(repository, lambda: open_repository(api, repository, private))
         message = f"Publish {provenance['recipe']}, seed {provenance['seed']}"
         revision = persist(repository, lambda: commit_folder(api, repository, place, parent, message))
@@ -88,50 +65,19 @@ def publish_run(
     return revision
 
 
-def check_run(folder: Path) -> dict[str, Any]:
-    """Return the run folder's provenance once it is whole, unchanged, safe, labelled and free of this machine's paths.
-
-    Raises:
-        ModelError: names the folder and the file.
-    """
-    if not folder.is_dir() or folder.name.endswith(UNFINISHED):
-        raise ModelError(f"{folder}: {'unfinished' if folder.is_dir() else 'no such folder'}; expected {WRITTEN}")
-    has_adapter = (folder / ADAPTER_CONFIG).is_file()
-    weights = (ADAPTER_WEIGHTS, ADAPTER_CONFIG) if has_adapter else (FULL_WEIGHTS,)
-    needed = (*weights, CONFIG, TOKENIZER, TOKENIZER_CONFIG, RECIPE, METRICS)
-    require_files(folder, (*needed, PROVENANCE), WRITTEN)
-    refuse_unsafe(folder)
-    provenance = read_json(folder / PROVENANCE)
-    if missing := [key for key in FACTS if key not in provenance]:
-        raise ModelError(f"{folder}/{PROVENANCE}: {missing[0]} is missing; expected {', '.join(FACTS)}")
-    check_hashes(folder, provenance, needed)
-    order_labels(read_json(folder / CONFIG).get("id2label"), folder / CONFIG)
-    for name in (*list_published(folder, provenance), PROVENANCE):
-        _refuse_paths(folder, name)
-    return provenance
-
-
-def list_published(folder: Path, provenance: Mapping[str, Any]) -> list[str]:
-    """Return the names of the sealed files that are published: all but predictions and an old card.
-
-    Raises:
-        ModelError: one of them is of a kind that the daily line would not fetch.
-    """
-    names = [name for name in provenance["files"] if name not in (PREDICTIONS, CARD)]
-    for name in names:
-        if not any(fnmatch(name, pattern) for pattern in PATTERNS):
-            raise ModelError(f"{folder}: {name} would be published; expected only {', '.join(PATTERNS)}")
-    return names
-
-
 def copy_run(folder: Path, place: Path, provenance: Mapping[str, Any], repository: str) -> None:
     """Copy what is published into ``place``, write its card, and seal it anew."""
-    for name in list_published(folder, provenance):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / name, place / name)
+    copy_files(folder, place, list_published(folder, provenance))
     write_provenance(place, provenance)
     write_card(place, repository)
     write_provenance(place, provenance)
+
+
+def copy_files(folder: Path, place: Path, names: Iterable[str]) -> None:
+    """Copy the files called ``names`` from ``folder`` into ``place``."""
+    for name in names:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, place / name)
 
 
 def open_repository(api: HfApi, repository: str, private: bool) -> str:
@@ -210,31 +156,6 @@ def _is_same(held: RepoFile | None, path: Path) -> bool:
         return held.lfs.sha256 == hash_file(path)
     content = path.read_bytes()
     return held.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def _refuse_paths(folder: Path, name: str) -> None:
-    """Refuse a configuration with an absolute path in it: that means nothing elsewhere, and says where we live."""
-    if name.endswith(".toml"):
-        found: Any = tomllib.loads((folder / name).read_text(encoding="utf-8"))
-    elif name.endswith(".json") and name != TOKENIZER:  # its vocabulary may hold anything
-        found = read_json(folder / name)
-    else:
-        return
-    for key, value in _texts(found, ""):
-        if _ABSOLUTE.fullmatch(value):
-            raise ModelError(f"{folder}: {name}: {key.strip('.')} is {value}; expected no path of this machine")
-
-
-def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Yield (dotted key, text) for every text in a parsed file."""
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, dict):
-        for name, one in value.items():
-            yield from _texts(one, f"{key}.{name}")
-    elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one, key)
 
 
 @contextmanager

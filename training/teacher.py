@@ -1,4 +1,4 @@
-"""A teacher's folder -> what it is, and what it says about the training rows.
+"""Teachers' folders -> what they are, and what they say, on average, about the rows a run learns from.
 
 Refused if it may have learned from our held-out rows. What its base has seen, its soft labels may pass on.
 """
@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from tqdm import tqdm
 
+from pipeline.card import read_licence
 from pipeline.errors import ModelError
 from pipeline.model_folder import PROVENANCE, check_hashes, hash_file, read_json
 
@@ -19,30 +22,34 @@ from .data import Example
 from .rows import Rows
 
 
-def ask_teacher(folder: Path, rows: Sequence[Example]) -> np.ndarray:
-    """Return the probabilities of the model in ``folder``, a run or an exported one, on ``rows``: float (n, 3).
+def ask_teachers(folders: Sequence[Path], rows: Sequence[Example], device: torch.device, is_bf16: bool) -> np.ndarray:
+    """Return the mean probabilities of the models in ``folders``, runs or exported ones, on ``rows``: float (n, 3).
+
+    ``is_bf16`` lets run folders compute as the student does.
 
     Raises:
-        ModelError: the folder holds no model.
+        ModelError: a folder holds no model.
     """
     from .predict import load_scorer
 
-    return load_scorer(folder)(rows)
+    with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):
+        return np.mean([load_scorer(folder)(rows) for folder in tqdm(folders, desc="teachers", leave=False)], axis=0)
 
 
 def describe_teacher(folder: Path, rows: Rows) -> dict[str, Any]:
-    """Return {"sha256", "base", "contamination"} of the teacher in ``folder``.
+    """Return {"sha256", "base", "licence", "contamination"} of the teacher in ``folder``.
 
-    ``sha256`` is that of its provenance.json, which seals every other file. ``contamination`` is what it records, of
-    its own teacher too, or, where it records none, what is known of its base.
+    ``sha256`` is that of its provenance.json, which seals every other file. ``licence`` is the tag that follows from
+    its own recipe, base and teachers. ``contamination`` is what it records, of its own teachers too, or, where it
+    records none, what is known of its base.
 
     Raises:
-        ModelError: a file is missing or changed, or :func:`check_teacher` refuses it.
+        ModelError: a file is missing or changed, or :func:`check_splits` refuses it.
     """
     if not (path := folder / PROVENANCE).is_file():
         raise ModelError(f"teacher {folder}: {PROVENANCE} is missing; expected a folder written by the training line")
     provenance = read_json(path)
-    check_teacher(folder, provenance, rows.fingerprints)
+    check_splits(f"teacher {folder}", provenance, rows.fingerprints)
     check_hashes(folder, provenance, ())
     base = provenance.get("base")
     if not isinstance(base, dict) or not isinstance(base.get("id"), str):
@@ -50,11 +57,13 @@ def describe_teacher(folder: Path, rows: Rows) -> dict[str, Any]:
     known = provenance.get("contamination")
     if not isinstance(known, list):
         known = find_contamination(base["id"], rows.examples, rows.splits)
-    return {"sha256": hash_file(path), "base": base, "contamination": known}
+    licence = read_licence(folder, provenance).tag
+    return {"sha256": hash_file(path), "base": base, "licence": licence, "contamination": known}
 
 
-def check_teacher(folder: Path, provenance: Mapping[str, Any], fingerprints: Mapping[str, str]) -> None:
-    """Refuse a teacher unless it was split like us: else our held-out rows may have been among its training rows.
+def check_splits(name: str, provenance: Mapping[str, Any], fingerprints: Mapping[str, str]) -> None:
+    """Refuse a teacher or encoder, called ``name``, unless it was split like us: else it may have learned from our
+    held-out rows.
 
     ``fingerprints`` are those of our splits. Its soft labels would carry what it knows of test rows into the student;
     if it knew validation rows, the student's epoch and temperature would be chosen on them.
@@ -63,11 +72,11 @@ def check_teacher(folder: Path, provenance: Mapping[str, Any], fingerprints: Map
         ModelError: ``provenance`` names no validation or test rows, or others.
     """
     splits = provenance.get("splits")
-    for name in ("test", "validation"):
-        found = splits.get(name) if isinstance(splits, dict) else None
-        if found != fingerprints[name]:
+    for part in ("test", "validation"):
+        found = splits.get(part) if isinstance(splits, dict) else None
+        if found != fingerprints[part]:
             held = f"{str(found)[:12]}..." if found else "not recorded"
             raise ModelError(
-                f"teacher {folder}: its {name} rows are {held}; expected {fingerprints[name][:12]}..., ours, "
+                f"{name}: its {part} rows are {held}; expected {fingerprints[part][:12]}..., ours, "
                 "or it may have been trained on them"
             )

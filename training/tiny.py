@@ -20,6 +20,7 @@ POSITIONS = 514
 CHARACTERS = [chr(code) for code in range(33, 127)]
 LOWER = [character for character in CHARACTERS if not character.isupper()]
 BERT_TOKENS = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+MASK = "[MASK]"
 ROBERTA_TOKENS = {"cls_token": "<s>", "pad_token": "<pad>", "sep_token": "</s>", "unk_token": "<unk>"}
 END, START = "<|endoftext|>", "<|im_start|>"
 PLAIN, TYPED = ["input_ids", "attention_mask"], ["input_ids", "token_type_ids", "attention_mask"]
@@ -57,7 +58,7 @@ def make_tokenizer(architecture: str) -> PreTrainedTokenizerFast:
     """Return a tokenizer over single characters or bytes, built like those of the architecture's released models."""
     if architecture in ("bert", "distilbert"):
         names = TYPED if architecture == "bert" else PLAIN
-        return _wrap(_make_wordpiece(), BERT_TOKENS, names)
+        return _wrap(_make_wordpiece(), BERT_TOKENS | {"mask_token": MASK}, names)
     if architecture == "deberta-v2":
         return _wrap(_make_unigram(), BERT_TOKENS, TYPED)
     if architecture == "qwen2":
@@ -75,7 +76,7 @@ def _wrap(pieces: Tokenizer, special: dict[str, str], names: list[str]) -> PreTr
 
 
 def _make_wordpiece() -> Tokenizer:
-    tokens = [*BERT_TOKENS.values(), *LOWER, *(f"##{c}" for c in LOWER)]
+    tokens = [*BERT_TOKENS.values(), *LOWER, *(f"##{c}" for c in LOWER), MASK]
     return BertWordPieceTokenizer({token: i for i, token in enumerate(tokens)}, lowercase=True)._tokenizer
 
 

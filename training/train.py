@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from random import Random
@@ -23,6 +23,8 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from .batches import tabulate_rows
+from .data import Example
+from .enrich import enrich_rows
 from .fit import Fit, Store, fit_model
 from .losses import choose_objective
 from .measure import measure_run, predict_zero_shot
@@ -33,7 +35,7 @@ from .recipe import Recipe
 from .rows import Rows, read_rows
 from .run_folder import describe_run, measure_cost, write_run
 from .steps import TrainingError, deterministic_algorithms
-from .teacher import ask_teacher
+from .teacher import ask_teachers
 from .unfinished import (
     CHECKPOINT,
     begin_unfinished,
@@ -56,7 +58,7 @@ def train_recipe(recipe: Recipe, data: DataSource, output: Path, restart: bool =
         PipelineError: the recipe, base, data or teacher is refused, the folder exists, the unfinished folder is
             another run's or in use, or memory, disk or a person ended it.
     """
-    accelerator, started = start_accelerator(recipe), time.monotonic()
+    accelerator, started = start_accelerator(recipe.precision), time.monotonic()
     folder, unfinished = claim_folder(output, recipe)
     hold = hold_folder(unfinished) if accelerator.is_main_process else nullcontext()
     with hold, end_in_one_line(recipe, unfinished), deterministic_algorithms():
@@ -82,14 +84,16 @@ def train_recipe(recipe: Recipe, data: DataSource, output: Path, restart: bool =
     return folder
 
 
-def start_accelerator(recipe: Recipe) -> Accelerator:
+def start_accelerator(wanted: str) -> Accelerator:
     """Return what places the model and spreads it over the processes that ``accelerate launch`` started, if any.
 
+    ``wanted`` is a recipe's precision.
+
     Raises:
-        TrainingError: the recipe asks for a precision that the device lacks.
+        TrainingError: it asks for a precision that the device lacks.
     """
     has_gpu = torch.cuda.is_available()
-    precision = choose_precision(recipe.precision, has_gpu, has_gpu and torch.cuda.is_bf16_supported(False))
+    precision = choose_precision(wanted, has_gpu, has_gpu and torch.cuda.is_bf16_supported(False))
     # cuBLAS reads this once, before its first use; without it matrix products may differ from run to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # A second run in one process may ask for another precision than the first.
@@ -133,13 +137,14 @@ def fit_recipe(
 ) -> tuple[Model, PreTrainedTokenizerFast, Fit]:
     """Return the trained model in full precision, without its wrapping, its tokenizer, and how the fit went."""
     epochs = plan_rows(rows.train, recipe, Random(recipe.seed))
-    teacher = _ask_teacher(recipe, rows)
+    examples, epochs = enrich_rows(rows.train, rows.headlines, epochs, recipe, Random(recipe.seed))
+    teacher = _ask_teachers(recipe, examples, accelerator)
     seed_everything(recipe.seed)
     model, tokenizer = build_model(recipe)
     if accelerator.process_index:
         seed_everything(recipe.seed + accelerator.process_index)  # the same weights, but dropout of its own
-    table = tabulate_rows(rows.train, tokenizer, recipe.max_length, teacher)
-    labels = (rows.train[i].label for i in epochs[0])
+    table = tabulate_rows(examples, tokenizer, recipe.max_length, teacher)
+    labels = (examples[i].label for i in epochs[0])
     objective = choose_objective(recipe, labels, accelerator.device)
     fit = fit_model(accelerator, model, recipe, table, rows.validation, epochs, objective, store, state)
     return accelerator.unwrap_model(model, keep_fp32_wrapper=False), tokenizer, fit
@@ -150,6 +155,11 @@ def is_main_process() -> bool:
     return bool(PartialState().is_main_process)
 
 
+def count_processes() -> int:
+    """Return how many processes `accelerate launch` started, 1 without it."""
+    return int(PartialState(cpu=not torch.cuda.is_available()).num_processes)
+
+
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch."""
     random.seed(seed)
@@ -157,7 +167,8 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _ask_teacher(recipe: Recipe, rows: Rows) -> torch.Tensor | None:
-    if not recipe.teacher:
+def _ask_teachers(recipe: Recipe, examples: Sequence[Example], accelerator: Accelerator) -> torch.Tensor | None:
+    if not recipe.teachers:
         return None
-    return torch.from_numpy(ask_teacher(Path(recipe.teacher), rows.train)).float()
+    is_bf16 = accelerator.mixed_precision == "bf16"
+    return torch.from_numpy(ask_teachers([*map(Path, recipe.teachers)], examples, accelerator.device, is_bf16)).float()

@@ -104,13 +104,13 @@ def list_facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
     Where the data was read from is none of it: its rows are.
     """
-    teacher = provenance["teacher"]
     return {
         **{f"data: {source}": known["sha256"][:12] for source, known in provenance["data"].items()},
         **{f"data: {name} rows": digest[:12] for name, digest in provenance["splits"].items()},
         **{f"library {name}": version for name, version in provenance["libraries"].items()},
         **{key: provenance[key] for key in ("torch_threads", "processes", "device")},
-        "teacher": teacher and teacher["sha256"][:12],
+        **{f"teacher {i}": known["sha256"][:12] for i, known in enumerate(provenance["teachers"], 1)},
+        **{key: known["sha256"][:12] for key in ("encoder", "corpus") if (known := provenance[key])},
     }
 
 

@@ -34,6 +34,7 @@ from pipeline.model_folder import (
     write_provenance,
 )
 from pipeline.parity import Parity, check_parity, compare_scores, macro_f1, read_parity_set
+from pipeline.quantize import FAST, MOVED, PLAIN
 from pipeline.score import OnnxScorer
 from pipeline.text import LABELS
 from tests.hub_server import HubServer
@@ -116,7 +117,7 @@ def test_the_same_adapter_exports_to_the_same_folder(made: Made, tmp_path: Path)
     assert read_bytes(report.folder) == read_bytes(made.folder)
     assert report.byte_count == sum(map(len, read_bytes(made.folder).values()))
     assert report.parity == Parity(**read_json(made.folder / METRICS)["export"])
-    assert report.parity.same_label_share >= 0.99
+    assert report.parity.same_label_share >= 0.993
 
 
 def test_an_adapter_from_the_hub_carries_its_commit(made: Made, pulled: Path) -> None:
@@ -172,18 +173,17 @@ def test_weights_are_stored_in_eight_bits(made: Made) -> None:
     assert [
         t.name for t in tensors if len(t.dims) == 2 and t.data_type == onnx.TensorProto.FLOAT and t.dims[1] > 1
     ] == []
-    assert (
-        sum(t.data_type == onnx.TensorProto.INT8 for t in tensors) == 2 * 6 + 2 + 3
-    )  # layers, pooler and head, tables
+    matrices = [t for t in tensors if t.data_type == onnx.TensorProto.INT8 and len(t.dims) > 1]
+    assert len(matrices) == 2 * 6 + 2 + 3, "layers, pooler and head, tables"
 
 
-def test_the_graph_holds_standard_operators_and_no_integer_arithmetic(made: Made) -> None:
+def test_the_only_foreign_operator_multiplies_u8_by_s8(made: Made) -> None:
+    """It is in every build of onnxruntime, for Node and the browser too. No scale is taken from a whole batch."""
     import onnx
 
     graph = onnx.load(made.folder / ONNX_FILE).graph
-    assert {node.domain for node in graph.node} == {""}
-    operators = {node.op_type for node in graph.node}
-    assert not [name for name in operators if "Integer" in name or "Quantize" in name or name.startswith("QLinear")]
+    assert {node.op_type for node in graph.node if node.domain} <= {"MatMulIntegerToFloat"}
+    assert "DynamicQuantizeLinear" not in {node.op_type for node in graph.node}
 
 
 def test_a_model_that_strays_is_refused_and_the_old_folder_stays(made: Made, tmp_path: Path) -> None:
@@ -196,15 +196,15 @@ def test_a_model_that_strays_is_refused_and_the_old_folder_stays(made: Made, tmp
         provenance = read_json(run / PROVENANCE)
         provenance["base"]["revision"] = "f" * 40
         (run / PROVENANCE).write_text(json.dumps(provenance))
-        with pytest.raises(ModelError, match=r"export refused: .* of 80 headlines keep their label, expected 99%"):
+        with pytest.raises(ModelError, match=r"export refused: .* of 80 headlines keep their label, expected 99.3%"):
             export_model(run, None, tmp_path / "out" / "model", made.parity_set, hub.url)
     assert read_bytes(tmp_path / "out") == before
 
 
 def test_the_gate_lies_where_it_says() -> None:
-    same = Parity(1000, 0.99, 0.8, 0.7951, 0.0, 0.0)
+    same = Parity(1000, 0.993, 0.8, 0.7971, 0.0, 0.0)
     check_parity(same, Path("model"))
-    for change in ({"same_label_share": 0.9899}, {"macro_f1_after": 0.7949}, {"macro_f1_after": float("nan")}):
+    for change in ({"same_label_share": 0.9929}, {"macro_f1_after": 0.7969}, {"macro_f1_after": float("nan")}):
         values = {name: getattr(same, name) for name in Parity.__slots__}
         with pytest.raises(ModelError, match="model stays as it was"):
             check_parity(Parity(**{**values, **change}), Path("model"))
@@ -257,6 +257,11 @@ def test_every_architecture_is_exported_as_it_was_trained(
     monkeypatch.setattr("pipeline.export.check_parity", lambda *_: None)  # random weights: labels may tie
     export(made, run, folder)
     assert np.abs(OnnxScorer(folder).score(PAIRS) - expected).mean() < TOLERANCE / 10
+    way = read_json(folder / PROVENANCE)["export"]["weights"]
+    if architecture in ("bert", "roberta"):
+        assert way in (FAST, f"{PLAIN}, for {MOVED}")
+    else:
+        assert way.startswith(f"{PLAIN}, for the graph has no layers")
     trained = load_trained(run, base if method == "lora" else None)
     onnx.save(convert_to_onnx(trained), folder / ONNX_FILE)
     write_provenance(folder, read_json(folder / PROVENANCE))

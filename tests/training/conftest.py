@@ -22,6 +22,7 @@ SIGNS = {"negative": "losses widen", "neutral": "meeting held", "positive": "pro
 TWITTER = {"negative": "0", "positive": "1", "neutral": "2"}
 FIQA_FILE = "fiqa_2018_task1/fiqa_task1_flat.csv"
 FIQA_COLUMNS = ("_id", "sentence", "target", "aspect", "score", "type", "hf_split")
+CORPUS = "unlabelled/headlines.parquet"
 FIQA = {"negative": "-0.6", "neutral": "0.05", "positive": "0.7"}
 
 
@@ -83,3 +84,27 @@ def write_table(root: Path, file: str, columns: Sequence[str], rows: Sequence[Se
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([columns, *rows])
+
+
+@pytest.fixture(scope="session")
+def corpus_root(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``mini_root`` with 240 unlabelled headlines in CORPUS beside the labelled sets."""
+    root = tmp_path_factory.mktemp("corpus")
+    (root / "labelled").symlink_to(mini_root / "labelled")
+    write_headlines(root / CORPUS, make_headlines(240, Random(5)))
+    return root
+
+
+def make_headlines(count: int, random: Random) -> list[str]:
+    """Return ``count`` headlines, most of which name a company."""
+    makers = ("Acme Corp", "Bolt", "UPDATE 1-Cobalt", "the maker")
+    return [f"{random.choice(makers)} says {' '.join(random.sample(WORDS, 5))}" for _ in range(count)]
+
+
+def write_headlines(path: Path, headlines: Sequence[str | None]) -> None:
+    """Write ``headlines`` as the one column of a Parquet file, its folder made if need be."""
+    pyarrow = pytest.importorskip("pyarrow", reason="headlines are Parquet files, which pyarrow reads")
+    from pyarrow import parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pyarrow.table({"headline": pyarrow.array(headlines, pyarrow.string())}), path)

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from pipeline.card import DATASETS, format_contamination, format_results
 from pipeline.licence import SOURCES as LICENCES
 from pipeline.licence import derive_licence
-from pipeline.model_folder import read_json
+from pipeline.model_folder import read_json, write_provenance
 from tests.pipeline.made_model import BASE, COMMIT, make_base, make_run
 from training.card import render_card
 from training.data import SOURCES
@@ -37,12 +37,24 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"repeats": {"fiqa": 1}}, MINILM, "other", "none stated at its source"),
         ({"repeats": {"twitter": 1}}, "ProsusAI/finbert", "other", "none stated on its model card"),
         ({"repeats": {"twitter": 1}}, "someone/model", "other", "not known to this project, see its own card"),
-        ({"repeats": {"twitter": 1}, "teacher": "runs/big-seed1"}, MINILM, "other", "teacher runs/big-seed1"),
+        ({"repeats": {"twitter": 1}, "teachers": ["runs/big-seed1"]}, MINILM, "other", "teacher runs/big-seed1"),
         (
-            {"repeats": {"phrasebank": 1}, "teacher": "runs/big"},
+            {"repeats": {"phrasebank": 1}, "teachers": ["runs/big"]},
             MINILM,
             "cc-by-nc-sa-3.0",
-            "known for: teacher runs/big",
+            "No terms are known for: teacher runs/big",
+        ),
+        (
+            {"repeats": {"twitter": 1}, "base": "encoder:runs/finance"},
+            MINILM,
+            "other",
+            "No terms are known for: encoder runs/finance",
+        ),
+        (
+            {"repeats": {"twitter": 1}, "corpus": "unlabelled/wire.parquet"},
+            MINILM,
+            "other",
+            "No terms are known for: headlines of unlabelled/wire.parquet",
         ),
         ({}, MINILM, "other", "training data: not recorded in this folder"),
         ({"repeats": {"newer": 1}}, MINILM, "other", "newer: not known to this project"),
@@ -52,6 +64,45 @@ def test_the_strictest_licence_wins(recipe: dict[str, Any], base: str, tag: str,
     licence = derive_licence(recipe, base)
     assert licence.tag == tag
     assert words in licence.statement
+
+
+TWEETS = {"repeats": {"twitter": 1}, "teachers": ["runs/a", "runs/b"]}
+
+
+@pytest.mark.parametrize(
+    ("teachers", "tag", "words"),
+    [
+        ([{"licence": "mit"}, {"licence": "apache-2.0"}], "apache-2.0", "- teacher runs/a: its terms follow from"),
+        ([{"licence": "mit"}, {"licence": "cc-by-nc-sa-3.0"}], "cc-by-nc-sa-3.0", "teachers: cc-by-nc-sa-3.0"),
+        ([{"licence": "other"}, {"licence": "mit"}], "other", "No terms are known for: teacher runs/a."),
+        ([{"licence": "mit"}], "other", "No terms are known for: teacher runs/b."),
+        ([{"licence": "mit"}, {"sha256": "aa"}], "other", "- teacher runs/b: see its own card"),
+        ([{"licence": "mit"}, {"licence": "a licence of tomorrow"}], "other", "- teacher runs/b: see its own card"),
+        ([], "other", "No terms are known for: teacher runs/a, teacher runs/b."),
+    ],
+)
+def test_a_student_is_under_the_terms_of_its_strictest_teacher(
+    teachers: list[dict[str, Any]], tag: str, words: str
+) -> None:
+    licence = derive_licence(TWEETS, MINILM, teachers)
+    assert licence.tag == tag
+    assert words in licence.statement
+
+
+def test_more_teachers_than_the_recipe_names_change_nothing() -> None:
+    alone = derive_licence({"repeats": {"twitter": 1}}, MINILM)
+    assert derive_licence({"repeats": {"twitter": 1}}, MINILM, [{"licence": "cc-by-nc-sa-3.0"}]) == alone
+
+
+def test_the_card_of_a_student_reads_the_licences_of_its_teachers(run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    (folder / "recipe.toml").write_text('teachers = ["runs/a-seed1"]\nrepeats = { twitter = 1 }\n')
+    provenance = read_json(folder / "provenance.json") | {"base": {"id": MINILM, "revision": "0.1.0"}}
+    for teachers, tag in (([{"licence": "mit"}], "apache-2.0"), ([], "other"), (None, "other")):
+        write_provenance(folder, provenance | {"teachers": teachers})
+        assert ModelCard(render_card(folder, "made/student")).data.license == tag
 
 
 def test_every_source_and_the_mix_are_named_as_training_means_them() -> None:

@@ -291,8 +291,9 @@ def test_no_known_contamination_is_not_said_to_be_none(found: list[dict[str, obj
     ("record", "expected"),
     [
         ({}, ["a"]),
-        ({"teacher": None}, ["a"]),
-        ({"teacher": {"contamination": [{"source": "a"}, {"source": "b"}]}}, ["a", "b"]),
+        ({"teachers": []}, ["a"]),
+        ({"teachers": [{"contamination": [{"source": "a"}, {"source": "b"}]}]}, ["a", "b"]),
+        ({"teachers": [{"contamination": []}, {"contamination": [{"source": "b"}]}]}, ["a", "b"]),
     ],
 )
 def test_what_a_teacher_has_seen_counts_too(record: dict[str, object], expected: list[str]) -> None:

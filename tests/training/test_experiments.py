@@ -20,7 +20,7 @@ from training.experiments import (
     plan_jobs,
     run_experiments,
 )
-from training.recipe import PACKAGE, RANDOM, format_recipe, load_recipe
+from training.recipe import ENCODER, PACKAGE, RANDOM, Recipe, format_recipe, load_recipe
 from training.run_record import Run, list_records, load_records, read_run, store_records
 
 from .test_compare import RECIPES, write_run
@@ -56,14 +56,15 @@ def train(tmp_path: Path) -> tuple[str, ...]:
 def test_the_plan_that_ships_names_every_recipe_of_the_roadmap_once() -> None:
     plan = load_plan()
     names = [experiment.recipe for experiment in plan]
-    assert len(names) == len(set(names)) == 20
+    assert len(names) == len(set(names)) == 27
     assert names[0] == "baseline"
     numbers = {experiment.number.split(",")[0] for experiment in plan}
     assert numbers >= {f"2.{i}" for i in range(1, 11)}
     for experiment in plan:
         recipe = load_recipe(RECIPES / f"{experiment.recipe}.toml")
         assert recipe.name == experiment.recipe
-        is_own_base = recipe.base != load_recipe(RECIPES / "baseline.toml").base
+        baseline = load_recipe(RECIPES / "baseline.toml")
+        is_own_base = recipe.base != baseline.base and not recipe.base.startswith(ENCODER)
         assert experiment.is_comparable != is_own_base, f"{experiment.recipe}: compared, yet its base is its point"
 
 
@@ -116,6 +117,23 @@ def test_runs_go_side_by_side_and_finished_ones_are_not_made_again(tmp_path: Pat
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()} == before
 
 
+def test_what_runs_build_on_is_made_before_any_of_them_and_not_for_a_finished_one(
+    tmp_path: Path, train: tuple[str, ...]
+) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def prepare(recipe: Recipe) -> None:
+        assert len(list(tmp_path.glob("*/provenance.json"))) == finished
+        seen.append((recipe.name, recipe.seed))
+
+    finished = 0
+    run_experiments(PLAN[:2], tmp_path, [1], 3000, 2, report=str, train=train, prepare=prepare)
+    assert seen == [("baseline", 1), ("class-weights", 1)]
+    finished = 2
+    run_experiments(PLAN[:2], tmp_path, [1, 2], 3000, 2, report=str, train=train, prepare=prepare)
+    assert seen[2:] == [("baseline", 2), ("class-weights", 2)]
+
+
 def test_a_failed_run_is_named_and_the_others_go_on(tmp_path: Path, train: tuple[str, ...]) -> None:
     plan = [Experiment("2.1", "no-fiqa", "?", "?", True), *PLAN]
     lines: list[str] = []
@@ -165,7 +183,7 @@ def test_the_verb_keeps_and_reports_the_runs_of_its_own_plan_alone(
     stale, *own = [write_run(output, "baseline", seed, 30) for seed in (1, 2, 3)]
     store_records([read_run(stale)], results)
     report.write_text(f"{BEGIN}\n{END}\n")
-    monkeypatch.setattr(experiments, "run_experiments", lambda *_: own)
+    monkeypatch.setattr(experiments, "run_experiments", lambda *_, **__: own)
     options = ["--output", str(output), "--results", str(results), "--report", str(report)]
     assert main(["experiments", "--seeds", "2,3", *options]) == 0
     assert [path.name for path in list_records(results)] == ["baseline-seed2.json", "baseline-seed3.json"]

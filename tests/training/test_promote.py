@@ -246,7 +246,7 @@ def test_a_challenger_that_the_export_bends_is_refused(contest: Contest, place: 
         parity_set=made_parity_set,
     )
     assert failed(promotion) == ["export gate"]
-    assert "keep their label, expected 99%" in format_promotion(promotion)
+    assert "keep their label, expected 99.3%" in format_promotion(promotion)
     assert [condition.figures for condition in promotion.conditions if condition.is_met is None] == ["not measured"]
     assert contest.settings.read_text() == SETTINGS
 

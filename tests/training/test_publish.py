@@ -14,7 +14,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from pipeline.errors import PipelineError
 from pipeline.export import export_model
 from pipeline.hub import pull_snapshot
-from pipeline.model_folder import check_hashes, read_json, read_model_folder
+from pipeline.model_folder import check_hashes, read_json, read_model_folder, write_provenance
 from tests.hub_server import READ_TOKEN, TOKEN, Fault, HubServer
 from tests.pipeline.conftest import hub_cache
 from tests.pipeline.made_model import make_base, make_run, seal_run, serve_model, write_parity_set
@@ -350,3 +350,78 @@ def test_a_folder_that_is_not_fit_reaches_no_server(
 def test_a_name_that_is_no_repository_is_refused(run: Path, hub: HubServer, pause: Pause, name: str) -> None:
     with pytest.raises(PublishError, match="expected a Hub repository OWNER/NAME"):
         publish_run(run, name, False, hub.url, TOKEN, pause.patience)
+
+
+@pytest.fixture(scope="module")
+def made_model(made_run: Path, base: Path, cache: None) -> Path:
+    """The run of these tests, exported."""
+    output = base.parent / "model"
+    with HubServer() as hub:
+        serve_model(hub, base)
+        return export_model(made_run, None, output, write_parity_set(base.parent / "parity.csv"), hub.url).folder
+
+
+@pytest.fixture
+def model(made_model: Path, tmp_path: Path) -> Path:
+    """An exported folder that a test may spoil."""
+    return Path(shutil.copytree(made_model, tmp_path / "model"))
+
+
+def test_an_exported_folder_is_published_byte_by_byte(model: Path, hub: HubServer, pause: Pause) -> None:
+    (model / "notes.txt").write_text("not sealed, so not published")
+    revision = publish(model, hub, pause)
+    (model / "notes.txt").unlink()
+    held = hub.files(NAME, revision)
+    del held[".gitattributes"]
+    assert held == {
+        path.relative_to(model).as_posix(): path.read_bytes() for path in model.rglob("*") if path.is_file()
+    }
+    assert "onnx/model_quantized.onnx" in held
+    assert publish(model, hub, pause) == revision
+
+
+def change_graph(model: Path) -> None:
+    with (model / "onnx" / "model_quantized.onnx").open("ab") as file:
+        file.write(b"\0")
+
+
+def drop_card(model: Path) -> None:
+    (model / "README.md").unlink()
+    write_provenance(model, read_json(model / "provenance.json"))
+
+
+def add_second_graph(model: Path) -> None:
+    (model / "onnx" / "model.onnx").write_bytes(b"")
+    write_provenance(model, read_json(model / "provenance.json"))
+
+
+def name_a_place_in_the_recipe(model: Path) -> None:
+    (model / "recipe.toml").write_text('teacher = "/mnt/runs/teacher-seed1"\n')
+    write_provenance(model, read_json(model / "provenance.json"))
+
+
+def forget_contamination(model: Path) -> None:
+    facts = read_json(model / "provenance.json")
+    del facts["contamination"]
+    write_provenance(model, facts)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (change_graph, "onnx/model_quantized.onnx has SHA-256"),
+        (drop_card, "provenance.json: no SHA-256 of README.md"),
+        (add_second_graph, "onnx/model.onnx would be published; expected only"),
+        (name_a_place_in_the_recipe, "recipe.toml: teacher is /mnt/runs/teacher-seed1; expected no path of this"),
+        (forget_contamination, "provenance.json: contamination is missing; expected base, recipe"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else None,
+)
+def test_an_exported_folder_that_is_not_fit_reaches_no_server(
+    model: Path, hub: HubServer, pause: Pause, spoil: Callable[[Path], None], message: str
+) -> None:
+    spoil(model)
+    with pytest.raises(PipelineError) as refusal:
+        publish(model, hub, pause)
+    assert message in str(refusal.value)
+    assert hub.requests == []

@@ -11,6 +11,7 @@ import pytest
 
 from training.recipe import (
     ARCHITECTURES,
+    ENCODER,
     PACKAGE,
     RANDOM,
     Recipe,
@@ -47,8 +48,17 @@ CHANGES: dict[str, set[str]] = {
     "decoder": LORA | BASE | {"architecture"},
     "modernbert": BASE | {"architecture"},
     "deberta": BASE | {"architecture"},
-    "distil": {"teacher", "teacher_weight", "teacher_temperature"},
+    "distil": {"teachers", "teacher_weight", "teacher_temperature"},
+    "adapted": BASE | {"learning_rate"},
+    "depth-3": {"layers"},
+    "depth-4": {"layers"},
+    "layer-decay": {"layer_decay"},
+    "r-drop": {"r_drop"},
+    "versions": {"flip_share", "swap_share"},
+    "written": {"written_rows"},
 }
+OWN = {"baseline", "smoke", "adapter", "full-raw", "augmented", "default"}
+"""Recipes that are no experiments against the baseline: the embedded model's, those it builds on, the one before."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -56,7 +66,7 @@ def test_every_recipe_that_ships_loads_and_is_named_after_its_file(name: str) ->
     assert load_recipe(RECIPES / f"{name}.toml").name == name
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"baseline", "default", "smoke"}))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - OWN))
 def test_an_experiment_differs_from_the_baseline_in_what_it_is_about_and_nothing_else(name: str) -> None:
     baseline, recipe = (asdict(load_recipe(RECIPES / f"{one}.toml")) for one in ("baseline", name))
     assert {key for key in recipe if recipe[key] != baseline[key]} == CHANGES[name] | {"name"}
@@ -86,17 +96,24 @@ def test_a_smoke_run_keeps_what_the_recipe_is_about(name: str) -> None:
     assert smoke.base == RANDOM + recipe.architecture
     assert smoke.train_limit <= 300
     assert (smoke.epochs, smoke.epoch_rows) <= (2, 300)
+    assert smoke.written_rows <= 60
+    assert (smoke.teachers, smoke.unlabelled_rows, smoke.corpus, smoke.layers) == ([], 0, "", 0)
+    assert bool(smoke.written_rows) == bool(recipe.written_rows)
     kept = (
         "architecture method rslora dora class_weights score_weight score_head fiqa_labels schedule early_stopping mix"
+        " r_drop flip_share swap_share layer_decay"
     )
     for key in kept.split():
         assert getattr(smoke, key) == getattr(recipe, key)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_on_minilm_a_recipe_keeps_all_but_its_base_and_rate(name: str) -> None:
+def test_on_minilm_a_recipe_keeps_all_but_a_published_base_and_its_rate(name: str) -> None:
     recipe = load_recipe(RECIPES / f"{name}.toml")
     small = rebase_recipe(recipe)
+    if recipe.base.startswith(ENCODER):
+        assert small == recipe
+        return
     assert (small.base, small.architecture) == (PACKAGE, "bert")
     assert len(small.weight_sha256) == 64
     base = {key: getattr(recipe, key) for key in ("base", "revision", "weight_sha256", "architecture")}
@@ -143,12 +160,45 @@ SMOKE = [
     ("seed = 42", 'seed = 42\narchitecture = "gpt2"', "architecture is 'gpt2'; expected one of bert, distilbert"),
     ("seed = 42", "seed = 42\nmix = { fiqa = 1.0 }", "expected one of the two"),
     ("seed = 42", "seed = 42\naccumulate = 5", "accumulate is 5; expected a divisor of batch_size 32"),
-    ("seed = 42", 'seed = 42\nteacher = "runs/x"', "teacher_weight is 0.0; expected above 0 with a teacher"),
-    ("seed = 42", "seed = 42\nteacher_weight = 0.5", "teacher_weight is 0.5; expected above 0 with a teacher, else 0"),
+    ("seed = 42", 'seed = 42\nteachers = ["runs/x"]', "teacher_weight is 0.0; expected above 0 with teachers"),
+    ("seed = 42", "seed = 42\nteacher_weight = 0.5", "teacher_weight is 0.5; expected above 0 with teachers, else 0"),
+    ("seed = 42", 'seed = 42\nteachers = "runs/x"', "teachers is 'runs/x'; expected list"),
+    ("seed = 42", "seed = 42\nteachers = [1]", "teachers is [1]; expected folders, as a list of strings"),
+    ("seed = 42", 'seed = 42\nteachers = [""]', "teachers is ['']; expected folders, as a list of strings"),
+    ("seed = 42", 'seed = 42\nteacher = "runs/x"', "unknown key 'teacher'"),
+    ("seed = 42", "seed = 42\nunlabelled_rows = 5", "unlabelled_rows is 5; expected 0 without teachers to label them"),
+    ("seed = 42", 'seed = 42\ncorpus = "a.parquet"', "corpus is 'a.parquet'; expected a file with unlabelled_rows"),
+    (
+        "seed = 42",
+        'seed = 42\nteachers = ["runs/x"]\nteacher_weight = 0.5\nunlabelled_rows = 5',
+        "corpus is ''; expected a file with unlabelled_rows, else none",
+    ),
+    ("seed = 42", "seed = 42\nflip_share = 1.5", "flip_share is 1.5; expected 0..1"),
+    ("seed = 42", "seed = 42\nswap_share = -0.1", "swap_share is -0.1; expected 0..1"),
+    ("seed = 42", "seed = 42\nwritten_rows = -1", "written_rows is -1; expected 0..1000000000"),
+    ("seed = 42", "seed = 42\nlayers = -1", "layers is -1; expected 0..100"),
+    ("seed = 42", "seed = 42\nlayer_decay = 0.0", "layer_decay is 0.0; expected 0.1..1"),
+    ("seed = 42", "seed = 42\nr_drop = -1.0", "r_drop is -1.0; expected 0..100"),
+    (
+        'base = "random:bert"',
+        'base = "encoder:runs/finance"',
+        "method is 'lora'; expected 'full' on an encoder of ours",
+    ),
+    (
+        'base = "random:bert"\nrevision = ""',
+        f'base = "encoder:runs/finance"\nmethod = "full"\nrevision = "{40 * "a"}"',
+        "; expected an empty string",
+    ),
+    (
+        'base = "random:bert"\nrevision = ""\nweight_sha256 = ""',
+        f'base = "encoder:runs/finance"\nmethod = "full"\nrevision = ""\nweight_sha256 = "{64 * "a"}"',
+        "expected the base's 64 hex digits",
+    ),
+    ('base = "random:bert"', 'base = "encoder:"', "base is 'encoder:'; expected"),
     ("seed = 42", 'seed = 42\nmethod = "full"\ndora = true', "dora is True; expected false with method 'full'"),
     ("seed = 42", 'seed = 42\nmethod = "full"\nrslora = true', "rslora is True; expected false with method 'full'"),
     ("score_weight = 1.0", 'score_head = "separate"', "score_weight is 0.0; expected above 0 for a separate head"),
-    ("seed = 42", "seed = 42\nteacher_temperature = 2.0", "teacher_temperature is 2.0; expected 1.0 without a teacher"),
+    ("seed = 42", "seed = 42\nteacher_temperature = 2.0", "teacher_temperature is 2.0; expected 1.0 without teachers"),
     (
         "twitter = 1, fiqa = 1",
         "twitter = 1",

@@ -165,7 +165,7 @@ def test_a_run_with_every_switch_goes_on_too(
         precision="bf16",
         score_head="separate",
         class_weights="balanced",
-        teacher=str(whole),
+        teachers=[str(whole)],
         teacher_weight=0.5,
         teacher_temperature=2.0,
         accumulate=2,
@@ -285,12 +285,12 @@ def test_another_teacher_under_the_same_name_is_refused(
     whole: Path, mini_data: LocalFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher = shutil.copytree(whole, tmp_path / "teacher")
-    recipe = replace(RECIPE, teacher=str(teacher), teacher_weight=0.5)
+    recipe = replace(RECIPE, teachers=[str(teacher)], teacher_weight=0.5)
     stop_after(monkeypatch, 2, KeyboardInterrupt())
     with pytest.raises(TrainingInterruptedError):
         train_recipe(recipe, mini_data, tmp_path)
     write_provenance(teacher, read_json(teacher / PROVENANCE) | {"seed": 43})
-    with pytest.raises(TrainingError, match=f"{HALF}: teacher was '.*', now '"):
+    with pytest.raises(TrainingError, match=f"{HALF}: teacher 1 was '.*', now '"):
         train_recipe(recipe, mini_data, tmp_path)
 
 

@@ -42,7 +42,7 @@ from training.rows import read_rows  # noqa: E402
 from training.run_folder import describe_run  # noqa: E402
 from training.splits import SPLIT_SEED, fingerprint_splits, split_examples  # noqa: E402
 from training.steps import Fitting, TrainingError, prepare_fitting, take_step  # noqa: E402
-from training.teacher import check_teacher, describe_teacher  # noqa: E402
+from training.teacher import check_splits, describe_teacher  # noqa: E402
 from training.unfinished import explain_fault  # noqa: E402
 
 SMOKE = load_recipe(Path(__file__).parents[2] / "training" / "recipes" / "smoke.toml")
@@ -203,7 +203,7 @@ def test_every_switch_gives_a_run_that_can_be_loaded(
 
 def fit_rows(recipe: Recipe, rows: Sequence[Example], held: Sequence[Example]) -> tuple[Any, Any, fitting.Fit]:
     """Fit ``recipe`` on ``rows`` alone, without files."""
-    accelerator = training_line.start_accelerator(recipe)
+    accelerator = training_line.start_accelerator(recipe.precision)
     training_line.seed_everything(recipe.seed)
     model, tokenizer = build_model(recipe)
     table = tabulate_rows(rows, tokenizer, recipe.max_length)
@@ -301,7 +301,7 @@ def test_a_step_in_parts_or_processes_has_the_gradient_of_the_whole(class_weight
 def make_fitting(recipe: Recipe) -> Fitting:
     """Return a fit at its first step on EASY, where every second row carries a score."""
     rows = [replace(row, score=(row.label - 1) / 2 if i % 2 else None) for i, row in enumerate(EASY)]
-    accelerator = training_line.start_accelerator(recipe)
+    accelerator = training_line.start_accelerator(recipe.precision)
     training_line.seed_everything(0)
     model, tokenizer = build_model(recipe)
     objective = choose_objective(recipe, [0, 1, 1, 2, 2, 2], accelerator.device)
@@ -386,13 +386,14 @@ def test_a_student_learns_from_a_teacher_of_the_same_split(
     run_folder: Path, mini_data: LocalFolder, tmp_path: Path
 ) -> None:
     alone = training_line.train_recipe(QUICK, mini_data, tmp_path / "alone")
-    taught = replace(QUICK, teacher=str(run_folder), teacher_weight=0.9, teacher_temperature=2.0)
+    taught = replace(QUICK, teachers=[str(run_folder)], teacher_weight=0.9, teacher_temperature=2.0)
     student = training_line.train_recipe(taught, mini_data, tmp_path / "taught")
     assert (alone / "predictions.csv").read_bytes() != (student / "predictions.csv").read_bytes()
     digest = hashlib.sha256((run_folder / "provenance.json").read_bytes()).hexdigest()
     base = read(run_folder, "provenance.json")["base"]
-    assert read(student, "provenance.json")["teacher"] == {"sha256": digest, "base": base, "contamination": []}
-    assert read(alone, "provenance.json")["teacher"] is None
+    facts = {"sha256": digest, "base": base, "licence": "cc-by-nc-sa-3.0", "contamination": []}
+    assert read(student, "provenance.json")["teachers"] == [facts]
+    assert read(alone, "provenance.json")["teachers"] == []
 
 
 @pytest.mark.parametrize("is_recorded", [True, False])
@@ -405,12 +406,12 @@ def test_what_a_teachers_base_has_seen_is_said_of_the_student_and_of_its_own_stu
     known = find_contamination("ProsusAI/finbert", rows.examples, rows.splits)
     assert known[0]["source"] == "phrasebank"
     write_provenance(teacher, facts | {"contamination": known if is_recorded else None})
-    taught = replace(QUICK, teacher=str(teacher), teacher_weight=0.5)
+    taught = replace(QUICK, teachers=[str(teacher)], teacher_weight=0.5)
     (tmp_path / "student").mkdir()
     found = describe_run(taught, mini_data, rows, torch.device("cpu"), 1)
-    assert found["contamination"] == found["teacher"]["contamination"] == known
+    assert found["contamination"] == found["teachers"][0]["contamination"] == known
     write_provenance(tmp_path / "student", found)
-    again = replace(QUICK, teacher=str(tmp_path / "student"), teacher_weight=0.5)
+    again = replace(QUICK, teachers=[str(tmp_path / "student")], teacher_weight=0.5)
     assert describe_run(again, mini_data, rows, torch.device("cpu"), 1)["contamination"] == known
 
 
@@ -438,8 +439,8 @@ def test_a_teacher_that_changed_since_it_was_sealed_is_refused(
 def test_a_teacher_that_may_know_the_held_out_rows_is_refused(provenance: dict[str, Any], message: str) -> None:
     ours = {"test": "a" * 64, "validation": "c" * 64}
     with pytest.raises(ModelError, match=message):
-        check_teacher(Path("teacher"), provenance, ours)
-    check_teacher(Path("teacher"), {"splits": ours}, ours)
+        check_splits("teacher", provenance, ours)
+    check_splits("teacher", {"splits": ours}, ours)
 
 
 def test_a_teacher_without_provenance_is_refused(mini_data: LocalFolder, tmp_path: Path) -> None:

@@ -1,0 +1,243 @@
+"""A BERT graph -> the same graph with its encoder's products in int8, on scales that know nothing of the batch.
+
+Outputs of a LayerNormalization get one scale per tensor, fixed at export, after each channel was divided by a factor
+that its weights take up (SmoothQuant, Xiao et al. 2023, arXiv:2211.10438). All other activations, the attention's and
+the feed-forward's, get a scale per token while scoring: their largest value varies from token to token, not by channel.
+Attention itself, the norms, the pooler and the classifier compute in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from .quantize_layers import CONTEXT, FIRST, NARROW, WIDE, Layers, Product
+from .quantize_rounding import round_weights
+
+CONTRIBUTED = "com.microsoft"
+LEVELS = 255
+SMOOTHING = 0.7
+"""Share of a channel's spread that its weights take up: of 0.65, 0.8, 0.9, 1 the lower two lost least."""
+MARGIN = 1.05
+"""How far beyond the texts seen at export an activation may reach before it is clipped."""
+TINY = 1e-6
+Tokens = tuple[tuple[int, ...], tuple[int, ...]]
+"""Token ids and segment ids of one text."""
+LAST = FIRST[1:]
+"""What the last layer computes for all tokens, key and value. The rest of it sees the first token alone and is float32:
+it costs a hundredth of the time, and nothing comes after it to even an error out."""
+_GROUPS = [FIRST, (CONTEXT,), (WIDE,), (NARROW,)]
+_SMOOTH = (FIRST, (WIDE,), LAST)
+_BY_TOKEN = ((CONTEXT,), (WIDE,), (NARROW,))
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """u8 = x / ``factors`` / ``step`` + ``zero``; per token, x is first divided by its largest value or ``floor``."""
+
+    step: float
+    zero: int
+    factors: np.ndarray | None = None
+    floor: float | None = None
+    is_symmetric: bool = False
+
+    def round(self, x: np.ndarray) -> np.ndarray:
+        """Return float32 (n, k): what the int8 product sees of ``x``, in units of ``factors``."""
+        if self.factors is not None:
+            x = x / self.factors
+        largest = 1.0 if self.floor is None else _largest(x, self.is_symmetric, self.floor)
+        return (np.clip(np.rint(x / largest / self.step) + self.zero, 0, LEVELS) - self.zero) * self.step * largest
+
+
+def quantize_products(model: ModelProto, texts: Sequence[Tokens]) -> ModelProto:
+    """Return a copy of ``model`` whose encoder multiplies u8 by s8. ``texts`` show what activations look like.
+
+    The weights that remain float32, embeddings, pooler and classifier, are left to quantize_weights.
+
+    Raises:
+        ForeignGraphError: the layers are not those of BERT.
+    """
+    result = ModelProto()
+    result.CopyFrom(model)
+    layers = Layers(result)
+    layers.move_biases()
+    built: dict[str, tuple[Scale, np.ndarray, np.ndarray, np.ndarray]] = {}
+    for i in range(layers.count):
+        products = layers.products(i)
+        groups = [LAST] if i == layers.count - 1 else _GROUPS
+        seen = observe(result, [products[group[0]].source for group in groups], texts)
+        for group, x in zip(groups, seen, strict=True):
+            chosen = [products[place] for place in group]
+            built |= _build_group(chosen, x, group in _SMOOTH, group in _BY_TOKEN)
+    layers.keep_first_token()
+    _replace_products(layers, built)
+    if all(opset.domain != CONTRIBUTED for opset in result.opset_import):
+        result.opset_import.append(helper.make_opsetid(CONTRIBUTED, 1))
+    return result
+
+
+def observe(model: ModelProto, tensors: Sequence[str], texts: Sequence[Tokens]) -> list[np.ndarray]:
+    """Return float32 (token_count, width) of each of ``tensors``: what ``texts`` put there, in order."""
+    watched = ModelProto()
+    watched.CopyFrom(model)
+    watched.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [found.name for found in session.get_inputs()]
+    seen: list[list[np.ndarray]] = [[] for _ in tensors]
+    for ids, segments in texts:
+        values = {"input_ids": ids, "attention_mask": [1] * len(ids), "token_type_ids": segments}
+        found = session.run(list(tensors), {name: np.array([values[name]], np.int64) for name in names})
+        for rows, part in zip(seen, found, strict=True):
+            rows.append(part.reshape(-1, part.shape[-1]))
+    return [np.concatenate(rows) for rows in seen]
+
+
+def find_factors(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return float32 (k,): by what to divide the channels of ``x`` (n, k), and multiply the rows of ``weights``."""
+    spread = np.maximum(np.abs(x).max(axis=0), TINY)
+    reach = np.maximum(np.abs(weights).max(axis=1), TINY)
+    factors = spread**SMOOTHING / reach ** (1 - SMOOTHING)
+    return (factors / np.exp(np.log(factors).mean())).astype(np.float32)
+
+
+def fix_scale(x: np.ndarray, factors: np.ndarray) -> Scale:
+    """Return the one scale for activations like ``x`` (n, k), whose channels are divided by ``factors``."""
+    low, high = min(0.0, float((x / factors).min())) * MARGIN, max(0.0, float((x / factors).max())) * MARGIN
+    step = max(high - low, TINY) / LEVELS
+    return Scale(step, int(np.clip(np.rint(-low / step), 0, LEVELS)), factors)
+
+
+def scale_by_token(x: np.ndarray, factors: np.ndarray | None = None) -> Scale:
+    """Return how each token of activations like ``x`` (n, k) finds its own scale, ``factors`` of channels first.
+
+    What reaches as far below zero as above is divided by its largest magnitude. What hardly goes below, as after a
+    GELU, by its largest value, or more where its lowest value would not fit under the zero point.
+    """
+    low, high = float(x.min()), float(x.max())
+    if -low > high / 4 or factors is not None:
+        return Scale(1 / 127, 128, factors, floor=TINY, is_symmetric=True)
+    zero = 24 if low < 0 else 0
+    return Scale(1 / (LEVELS - zero), zero, floor=max(TINY, -low * (LEVELS - zero) / max(zero, 1)))
+
+
+def _largest(x: np.ndarray, is_symmetric: bool, floor: float) -> np.ndarray:
+    return np.maximum((np.abs(x) if is_symmetric else x).max(axis=-1, keepdims=True), np.float32(floor))
+
+
+def _build_group(
+    products: Sequence[Product], x: np.ndarray, is_smooth: bool, is_by_token: bool
+) -> dict[str, tuple[Scale, np.ndarray, np.ndarray, np.ndarray]]:
+    """Return by output name the scale of what the ``products`` share, and int8 weights, column scales and bias of each.
+
+    A fixed scale's mean error goes into the bias; scales by token have no use for one.
+    """
+    weights = np.concatenate([product.weights for product in products], axis=1)
+    factors = find_factors(x, weights) if is_smooth else None
+    scale = fix_scale(x, factors) if factors is not None and not is_by_token else scale_by_token(x, factors)
+    factored = weights if scale.factors is None else weights * scale.factors[:, None]
+    rounded = scale.round(x).astype(np.float32)
+    values, steps = round_weights(factored, rounded.T @ rounded / len(rounded))
+    error = (
+        (x.mean(axis=0) @ weights - rounded.mean(axis=0) @ (values * steps))
+        if scale.floor is None
+        else np.zeros(len(steps))
+    )
+    edges = np.cumsum([product.weights.shape[1] for product in products])[:-1]
+    parts = (np.split(array, edges, axis=-1) for array in (values, steps, error))
+    return {
+        product.output: (scale, part, step, (product.bias + mean).astype(np.float32))
+        for product, part, step, mean in zip(products, *parts, strict=True)
+    }
+
+
+def _replace_products(layers: Layers, built: dict[str, tuple[Scale, np.ndarray, np.ndarray, np.ndarray]]) -> None:
+    """Put int8 nodes where the graph has MatMul and Add, and drop the float weights."""
+    graph = layers.graph
+    products = {product.output: product for i in range(layers.count) for product in layers.products(i).values()}
+    writer = _Writer()
+    nodes: list[NodeProto] = []
+    gone = {node.output[0] for node in graph.node if node.op_type == "MatMul" and _leads_to(layers, node, built)}
+    for node in graph.node:
+        if node.output[0] in built:
+            writer.write(products[node.output[0]], *built[node.output[0]])
+            nodes += writer.take()
+        elif node.output[0] not in gone:
+            nodes.append(node)
+    used = {name for node in nodes for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend([*kept, *writer.constants.values()])
+
+
+def _leads_to(layers: Layers, node: NodeProto, built: Mapping[str, object]) -> bool:
+    readers = [reader for reader in layers.graph.node if node.output[0] in reader.input]
+    return len(readers) == 1 and readers[0].output[0] in built
+
+
+class _Writer:
+    """Writes the nodes of int8 products, each activation cut to u8 once however many products read it."""
+
+    def __init__(self) -> None:
+        self.constants: dict[str, TensorProto] = {}
+        self._nodes: list[NodeProto] = []
+        self._cut: dict[str, tuple[str, str]] = {}
+
+    def take(self) -> list[NodeProto]:
+        """Return the nodes written since the last time."""
+        nodes, self._nodes = self._nodes, []
+        return nodes
+
+    def write(self, product: Product, scale: Scale, values: np.ndarray, steps: np.ndarray, bias: np.ndarray) -> None:
+        """Write one product into its output."""
+        x, out = product.source, product.output
+        if x not in self._cut:
+            self._cut[x] = self._cut_to_u8(x, scale)
+        cut, largest = self._cut[x]
+        inputs = [cut, self._tensor(f"{out}_s8", values), self._number(f"{x}_step", np.float32(scale.step))]
+        inputs += [self._tensor(f"{out}_steps", steps), self._number(f"{x}_zero", np.uint8(scale.zero))]
+        inputs += [self._number("s8_zero", np.int8(0))]
+        if largest:
+            self._node("MatMulIntegerToFloat", inputs, f"{out}_unit")
+            self._node("Mul", [f"{out}_unit", largest], f"{out}_even" if bias.any() else out)
+            if bias.any():
+                self._node("Add", [f"{out}_even", self._tensor(f"{out}_bias", bias)], out)
+        else:
+            self._node("MatMulIntegerToFloat", [*inputs, self._tensor(f"{out}_bias", bias)], out)
+
+    def _cut_to_u8(self, x: str, scale: Scale) -> tuple[str, str]:
+        """Write what turns ``x`` into u8; return that, and what each token was divided by, "" for a fixed scale."""
+        part, largest = x, ""
+        if scale.factors is not None:
+            inverse = self._tensor(f"{x}_factors", (1 / scale.factors).astype(np.float32))
+            part = self._node("Mul", [x, inverse], f"{x}_smooth")
+        if scale.floor is not None:
+            magnitude = self._node("Abs", [part], f"{x}_magnitude") if scale.is_symmetric else part
+            axis = self._number("last_axis", np.array([-1], np.int64))
+            peak = self._node("ReduceMax", [magnitude, axis], f"{x}_peak", keepdims=1)
+            largest = self._node("Max", [peak, self._number(f"{x}_floor", np.float32(scale.floor))], f"{x}_largest")
+            part = self._node("Div", [part, largest], f"{x}_part")
+        step = self._number(f"{x}_step", np.float32(scale.step))
+        zero = self._number(f"{x}_zero", np.uint8(scale.zero))
+        return self._node("QuantizeLinear", [part, step, zero], f"{x}_u8"), largest
+
+    def _node(self, operator: str, inputs: Sequence[str], output: str, **attributes: int) -> str:
+        node = helper.make_node(operator, inputs, [output], f"{output}_{operator}")
+        node.domain = CONTRIBUTED if operator == "MatMulIntegerToFloat" else ""
+        node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
+        self._nodes.append(node)
+        return output
+
+    def _tensor(self, name: str, values: np.ndarray) -> str:
+        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        return name
+
+    def _number(self, name: str, value: np.generic | np.ndarray) -> str:
+        return self._tensor(name, np.asarray(value))
