@@ -24,7 +24,7 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from pipeline.export import convert_to_onnx, find_base, load_trained
+from pipeline.export import convert_to_onnx, find_base, is_full, load_trained
 from pipeline.model_folder import ONNX_FILE, PROVENANCE, TOKENIZER, read_json, read_max_length, write_provenance
 from pipeline.parity import read_parity_set
 from pipeline.quantize import quantize_model, quantize_weights
@@ -55,7 +55,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     pairs = draw_pairs(args.count)
-    trained = load_trained(args.run, find_base(read_json(args.run / PROVENANCE)["base"], None))
+    base = None if is_full(args.run) else find_base(read_json(args.run / PROVENANCE)["base"], None)
+    trained = load_trained(args.run, base)
     graph = convert_to_onnx(trained)
     tokenizer, length = args.run / TOKENIZER, read_max_length(args.run)
     texts = tokenize(tokenizer, length, read_parity_set(args.parity)[0][::2])
