@@ -130,6 +130,7 @@ def run_export(args: argparse.Namespace) -> int:
         f"{parity.macro_f1_before:.4f} before and {parity.macro_f1_after:.4f} after, scores move by "
         f"{parity.mean_score_change:.4f} on average, {parity.max_score_change:.3f} at most"
     )
+    print(f"it computes with {report.arithmetic}")
     return 0
 
 

@@ -135,7 +135,7 @@ def format_kind(config: Mapping[str, Any], recipe: Mapping[str, Any], base: str)
     size = f"{config['num_hidden_layers']} layers of {config['hidden_size']}" if "hidden_size" in config else "encoder"
     how = "every weight trained" if recipe.get("method") == "full" else "fine-tuned with LoRA, merged"
     teachers = recipe.get("teachers") or ()
-    taught = f" on what {len(teachers)} larger or differently seeded models say" if teachers else ""
+    taught = f" on labels and on what {len(teachers)} other models say" if teachers else ""
     origin = base.removeprefix("package:").removeprefix(ENCODER)
     return f"A small encoder ({origin}; {size}) with a three-class head, {how}{taught}, exported to ONNX."
 
@@ -186,9 +186,9 @@ def format_calibration(calibration: Mapping[str, float] | None) -> str:
     if not calibration:
         return "Probabilities were not calibrated."
     return (
-        f"Probabilities are calibrated: the head's logits are divided by {calibration['temperature']:.3f}, fitted on "
-        f"validation rows only. There the expected calibration error was {calibration['ece_before']:.3f} before and "
-        f"{calibration['ece_after']:.3f} after, the log loss {calibration['nll_before']:.3f} and "
+        f"Probabilities are scaled by temperature: the head's logits are divided by {calibration['temperature']:.3f}, "
+        f"fitted on validation rows only. There the expected calibration error was {calibration['ece_before']:.3f} "
+        f"before and {calibration['ece_after']:.3f} after, the log loss {calibration['nll_before']:.3f} and "
         f"{calibration['nll_after']:.3f}."
     )
 
@@ -250,7 +250,7 @@ def format_origin(provenance: Mapping[str, Any]) -> Iterator[str]:
     """Yield list items: base, adapter, recipe, and the libraries of the export."""
     base, adapter = provenance["base"], provenance.get("adapter", {})
     yield f"- base: {base['id']} at {base['revision']}"
-    yield f"- adapter: {adapter.get('id', 'unknown')}, revision {provenance.get('revision', 'unknown')}"
+    yield f"- run: {adapter.get('id', 'unknown')}, revision {provenance.get('revision', 'unknown')}"
     yield f"- recipe: {provenance.get('recipe', 'unknown')} (recipe.toml), seed {provenance.get('seed', 'unknown')}"
     libraries = provenance.get("export", {}).get("libraries", {})
     yield "- exported with " + ", ".join(f"{name} {version}" for name, version in libraries.items())

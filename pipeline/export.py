@@ -63,12 +63,13 @@ LIBRARIES = ("torch", "transformers", "peft", "optimum", "optimum-onnx", "onnx",
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export produced; ``byte_count`` is the whole folder."""
+    """What an export produced; ``byte_count`` is the whole folder, ``arithmetic`` how it computes, in words."""
 
     folder: Path
     revision: str
     byte_count: int
     parity: Parity
+    arithmetic: str
 
 
 def export_model(
@@ -113,7 +114,7 @@ def export_model(
         seal_folder(folder, facts)
         byte_count = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         replace_folder(folder, output)
-    return ExportReport(output, facts["revision"], byte_count, parity)
+    return ExportReport(output, facts["revision"], byte_count, parity, arithmetic)
 
 
 def find_adapter(adapter: str | Path, revision: str | None, endpoint: str | None) -> tuple[Path, str]:

@@ -60,9 +60,10 @@ def _describe_source(source: str) -> tuple[str, str, str]:
 
 
 def _describe_headlines(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield the unlabelled headlines that the recipe's encoder or its epochs hold."""
+    """Yield what the recipe's encoder has read, the training texts of every source among it, and its own headlines."""
     if str(recipe.get("base", "")).startswith(ENCODER):
         yield f"encoder {recipe['base'].removeprefix(ENCODER)}", UNKNOWN, "its headlines' terms are not stated"
+        yield from (_describe_source(source) for source in SOURCES if source not in (recipe.get("repeats") or {}))
     if recipe.get("corpus"):
         yield f"headlines of {recipe['corpus']}", UNKNOWN, "their terms are not stated"
 

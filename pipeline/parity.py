@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,8 +74,13 @@ def macro_f1(labels: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def is_close(parity: Parity) -> bool:
-    """Say whether at least 99.3 % of the labels are the same and macro-F1 fell by no more than 0.3 points."""
+    """Say whether at least 99.3 % of the labels are the same and macro-F1 fell by no more than 0.3 points.
+
+    Never where a score is not a number.
+    """
     loss = parity.macro_f1_before - parity.macro_f1_after
+    if not math.isfinite(parity.max_score_change):
+        return False
     return parity.same_label_share >= MIN_SAME_LABEL_SHARE and loss <= MAX_F1_LOSS
 
 

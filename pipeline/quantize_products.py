@@ -1,8 +1,9 @@
 """A BERT graph -> the same graph with its encoder's products in int8, on scales that know nothing of the batch.
 
-Outputs of a LayerNormalization get one scale per tensor, fixed at export, after each channel was divided by a factor
-that its weights take up (SmoothQuant, Xiao et al. 2023, arXiv:2211.10438). All other activations, the attention's and
-the feed-forward's, get a scale per token while scoring: their largest value varies from token to token, not by channel.
+What queries, keys and values read gets one scale per tensor, fixed at export, after each channel was divided by a
+factor that its weights take up (SmoothQuant, Xiao et al. 2023, arXiv:2211.10438). What the feed-forward reads is
+smoothed too, but like all other activations it gets a scale per token while scoring: their largest value varies from
+token to token.
 Attention itself, the norms, the pooler and the classifier compute in float32.
 """
 

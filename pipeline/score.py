@@ -45,13 +45,16 @@ class Scorer(Protocol):
 class OnnxScorer:
     """A model folder, loaded once. ``threads`` 0 takes every core; ``batch_tokens`` bounds a batch.
 
-    Neither changes a score.
+    Neither changes a score. The tokenizer has threads of its own, RAYON_NUM_THREADS of them.
 
     Raises:
-        ModelError: the folder fails a check of :func:`read_model_folder`, or its graph has foreign inputs.
+        ModelError: ``threads`` is negative, the folder fails a check of :func:`read_model_folder`, or its graph has
+            foreign inputs.
     """
 
     def __init__(self, folder: Path, threads: int = 0, batch_tokens: int = 1024) -> None:
+        if threads < 0:
+            raise ModelError(f"threads is {threads}; expected 0 for every core, or a number of them")
         self.folder = read_model_folder(folder)
         self.batch_tokens = batch_tokens
         self.threads = threads or count_cores()
@@ -89,7 +92,12 @@ class OnnxScorer:
 
         At most ``window`` pairs are held at a time, however long the stream; pairs of the same tokens are scored once
         within a window. Nothing is read before the first score is asked for.
+
+        Raises:
+            ValueError: ``window`` is below 1.
         """
+        if window < 1:
+            raise ValueError(f"window is {window}; expected 1 or more")
         remaining = iter(pairs)
         while chunk := list(islice(remaining, window)):
             yield from self.score(chunk)

@@ -362,8 +362,8 @@ def read_text(path: Path) -> str:
     """Return a file's text, or refuse in one line."""
     try:
         return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise PipelineError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise PipelineError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def parse_seed(text: str) -> int:

@@ -190,10 +190,8 @@ def load_encoder(recipe: EncoderRecipe, texts: Sequence[str]) -> tuple[PreTraine
     encoder.get_input_embeddings().weight.data = encoder.get_input_embeddings().weight.data[kept].clone()
     encoder.get_input_embeddings().num_embeddings = encoder.config.vocab_size = len(kept)
     names = {name: str(getattr(tokenizer, name)) for name in SPECIAL_TOKENS}
-    # Not the base's own class: transformers 5 would build its normalizer anew, and read no emoji.
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=trimmed, model_input_names=tokenizer.model_input_names, padding_side="right", **names
-    )
+    # The base's own class: transformers.js gives segment ids to it alone. transformers 5 reads no emoji through it.
+    wrapped = type(tokenizer)(tokenizer_object=trimmed, padding_side="right", **names)
     encoder.config.pad_token_id = wrapped.pad_token_id
     return encoder, wrapped
 

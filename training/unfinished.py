@@ -18,7 +18,7 @@ import torch
 from pipeline.model_folder import RECIPE
 
 from .checkpoint import load_checkpoint, write_atomic
-from .recipe import Recipe, format_recipe, load_recipe
+from .recipe import Recipe, RecipeError, format_recipe, load_recipe
 from .steps import TrainingError
 
 CHECKPOINT = "checkpoint.pt"
@@ -85,7 +85,10 @@ def read_unfinished(folder: Path, recipe: Recipe, facts: dict[str, Any]) -> dict
         TrainingError: the recipe or a fact is another one, and is named, or an older version wrote the checkpoint.
         CheckpointError: the checkpoint is torn.
     """
-    before, now = asdict(load_recipe(folder / RECIPE)), asdict(recipe)
+    try:
+        before, now = asdict(load_recipe(folder / RECIPE)), asdict(recipe)
+    except RecipeError as error:
+        raise TrainingError(f"{error}; train with --restart to begin anew") from error
     for key in now:
         _compare(folder, f"recipe key {key}", before[key], now[key])
     if not (folder / CHECKPOINT).exists():

@@ -77,7 +77,7 @@ def read_emoji(tokenizer: Tokenizer) -> Tokenizer:
     """Return ``tokenizer`` reading EMOJI as words; the rule lies in tokenizer.json, so that everyone reads alike."""
     state = json.loads(tokenizer.to_str())
     rules = [{"type": "Replace", "pattern": {"String": emoji}, "content": f" {word} "} for emoji, word in EMOJI.items()]
-    state["normalizer"] = {"type": "Sequence", "normalizers": [*rules, state["normalizer"]]}
+    state["normalizer"] = {"type": "Sequence", "normalizers": [*rules, *filter(None, [state["normalizer"]])]}
     return Tokenizer.from_str(json.dumps(state))
 
 

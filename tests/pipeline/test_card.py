@@ -49,7 +49,7 @@ def test_what_is_measured_later_is_put_on_the_card_and_sealed(folder: Path) -> N
     add_metrics(folder, SPEED, SPEED_FIGURES)
     text = (folder / "README.md").read_text()
     assert "## Speed\n\n1,234 headlines a second" in text
-    assert "label expected, with 95 % intervals. None of them was trained on.\n\nNot measured." in text
+    assert "emoji are read as words that were chosen by hand.\n\nNot measured." in text
     add_metrics(folder, BEHAVIOUR, BEHAVIOUR_FIGURES)
     text = (folder / "README.md").read_text()
     assert "| facts | 20 | 0.90 |  |  |" in text
@@ -86,7 +86,7 @@ def test_the_weakest_are_named_and_the_total_is_none_of_them() -> None:
     [
         ({}, "fine-tuned with LoRA, merged, exported"),
         ({"method": "full"}, "every weight trained, exported"),
-        ({"method": "full", "teachers": ["a", "b"]}, "every weight trained on what 2 larger or differently seeded"),
+        ({"method": "full", "teachers": ["a", "b"]}, "every weight trained on labels and on what 2 other models say"),
     ],
 )
 def test_the_kind_follows_from_recipe_and_configuration(recipe: dict[str, Any], words: str) -> None:

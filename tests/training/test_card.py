@@ -47,8 +47,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             {"repeats": {"twitter": 1}, "base": "encoder:runs/finance"},
             MINILM,
-            "other",
-            "No terms are known for: encoder runs/finance",
+            "cc-by-nc-sa-3.0",
+            "encoder runs/finance: its headlines' terms are not stated",
         ),
         (
             {"repeats": {"twitter": 1}, "corpus": "unlabelled/wire.parquet"},
