@@ -28,6 +28,7 @@ from transformers import BertTokenizerFast
 from transformers.utils import logging
 
 from pipeline.card import SPEED, add_metrics
+from pipeline.errors import PipelineError
 from pipeline.model_folder import read_model_folder
 from pipeline.score import tokenize
 
@@ -45,6 +46,7 @@ WARM = 64
 def main() -> None:
     """Measure everything, print the report, write it where asked."""
     args = parse_arguments()
+    read_model_folder(args.model)  # now, not after minutes
     logging.set_verbosity_error()
     torch.set_num_threads(args.threads)
     pairs = read_real_pairs(args.count) if args.real else write_pairs(args.count)
@@ -67,7 +69,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--real", action="store_true", help="headlines of FINANCIAL_SENTIMENT_DATA")
     parser.add_argument("--write", type=Path, metavar="FILE", help="also write the report here")
     parser.add_argument("--card", action="store_true", help="also put the speed on the model's card")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if min(args.count, args.rounds, args.threads) < 1:
+        parser.error("--count, --rounds and --threads: expected 1 or more")
+    if args.write and not args.write.parent.is_dir():
+        parser.error(f"--write {args.write}: folder {args.write.parent} does not exist")
+    return args
 
 
 def measure(folder: Path, pairs: Sequence[Pair], rounds: int, threads: int, is_real: bool) -> Figures:
@@ -160,4 +167,7 @@ def read_real_pairs(count: int, seed: int = 7) -> list[Pair]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
