@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 
+from pipeline.score import count_cores
+
 INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 """Flags of the kernel's list that decide how fast eight-bit products are: x86, then Arm."""
 LIBRARIES = ("onnxruntime", "tokenizers", "torch", "transformers", "openvino", "nncf")
@@ -42,11 +44,6 @@ def list_instructions() -> tuple[str, ...]:
     found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _read_cpuinfo(), re.MULTILINE)
     flags = set(found.group(1).split()) if found else set()
     return tuple(name for name in INSTRUCTIONS if name in flags)
-
-
-def count_cores() -> int:
-    """Return how many logical processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def list_versions() -> dict[str, str]:

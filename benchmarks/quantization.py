@@ -69,27 +69,43 @@ def main() -> None:
             write_provenance(folder, read_json(folder / PROVENANCE))
             scorers[name] = OnnxScorer(folder, args.threads)
         scores, walls, cpus = time_scorers(scorers, pairs, args.rounds)
-        print("| way | MB | headlines/s | per CPU-second | same label | mean, max change | by batch mates |")
-        print("| --- | --- | --- | --- | --- | --- | --- |")
-        for name, scorer in scorers.items():
-            size = (scorer.folder.path / ONNX_FILE).stat().st_size / 1e6
-            same = (scores[name].argmax(axis=1) == scores["float32"].argmax(axis=1)).mean()
-            change = np.abs(sentiment(scores[name]) - sentiment(scores["float32"]))
-            moved = measure_batch_mates(scorer, pairs[:300], scores[name][:300])
-            print(
-                f"| {name} | {size:.1f} | {len(pairs) / walls[name]:.0f} | {len(pairs) / cpus[name]:.0f} | "
-                f"{same:.2%} | {change.mean():.4f}, {change.max():.3f} | {moved:.1e} |",
-                flush=True,
-            )
-        torch.set_num_threads(1)
-        shipped = scorers[SHIPPED].folder
-        lengths = np.array([len(ids) for ids, _ in tokenize(tokenizer, length, pairs)])
-        needed, wall = count_products(shipped.onnx_path, lengths), Wall(read_shape(shipped.path), 1).measure()
-        share = len(pairs) / cpus[SHIPPED] * needed / wall
+        print_ways(scorers, pairs, scores, walls, cpus)
+        print_wall(scorers[SHIPPED], tokenize(tokenizer, length, pairs), len(pairs) / cpus[SHIPPED])
+
+
+def print_ways(
+    scorers: dict[str, OnnxScorer],
+    pairs: Sequence[Pair],
+    scores: dict[str, np.ndarray],
+    walls: dict[str, float],
+    cpus: dict[str, float],
+) -> None:
+    """Print a table row per way."""
+    print("| way | MB | headlines/s | per CPU-second | same label | mean, max change | by batch mates |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, scorer in scorers.items():
+        size = (scorer.folder.path / ONNX_FILE).stat().st_size / 1e6
+        same = (scores[name].argmax(axis=1) == scores["float32"].argmax(axis=1)).mean()
+        change = np.abs(sentiment(scores[name]) - sentiment(scores["float32"]))
+        moved = measure_batch_mates(scorer, pairs[:300], scores[name][:300])
         print(
-            f"\n{lengths.mean():.1f} tokens and {needed / 1e6:.0f} million products a headline; one core does", end=" "
+            f"| {name} | {size:.1f} | {len(pairs) / walls[name]:.0f} | {len(pairs) / cpus[name]:.0f} | "
+            f"{same:.2%} | {change.mean():.4f}, {change.max():.3f} | {moved:.1e} |",
+            flush=True,
         )
-        print(f"{wall / 1e9:.0f} billion bare int8 products a second; the way that ships reaches {share:.0%} of that")
+
+
+def print_wall(shipped: OnnxScorer, tokens: Sequence[Tokens], rate: float) -> None:
+    """Print what share of one core's int8 limit the way that ships reaches at ``rate`` headlines a CPU-second."""
+    torch.set_num_threads(1)
+    lengths = np.array([len(ids) for ids, _ in tokens])
+    needed = count_products(shipped.folder.onnx_path, lengths)
+    wall = Wall(read_shape(shipped.folder.path), 1).measure()
+    print(
+        f"\n{lengths.mean():.1f} tokens and {needed / 1e6:.0f} million products a headline; one core does "
+        f"{wall / 1e9:.0f} billion bare int8 products a second; the way that ships reaches {rate * needed / wall:.0%} "
+        "of that"
+    )
 
 
 def draw_pairs(count: int, seed: int = 7) -> list[Pair]:

@@ -63,7 +63,11 @@ def _describe_headlines(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, s
     """Yield what the recipe's encoder has read, the training texts of every source among it, and its own headlines."""
     if str(recipe.get("base", "")).startswith(ENCODER):
         yield f"encoder {recipe['base'].removeprefix(ENCODER)}", UNKNOWN, "its headlines' terms are not stated"
-        yield from (_describe_source(source) for source in SOURCES if source not in (recipe.get("repeats") or {}))
+        yield from (
+            _describe_source(source)
+            for source in SOURCES
+            if source not in (recipe.get("repeats") or recipe.get("mix") or {})
+        )
     if recipe.get("corpus"):
         yield f"headlines of {recipe['corpus']}", UNKNOWN, "their terms are not stated"
 

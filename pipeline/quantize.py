@@ -14,15 +14,16 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from .quantize_layers import ForeignGraphError
-from .quantize_products import Tokens, quantize_products
+from .quantize_products import quantize_products
+from .score import Tokens
 
 LEVELS = 127
 BLOCK = 64
 """Weights that share a scale. Halving it adds 0.7 MB to the 22.7 M weights of MiniLM-L6."""
-
-
-FAST = "int8 products in the encoder, weights rounded in pairs that no CPU saturates, activations scaled by tensor "
-FAST += "(fixed) or by token; the rest int8 weights, a float16 scale per 64 of them, float32 arithmetic"
+FAST = (
+    "int8 products in the encoder, weights rounded in pairs that no CPU saturates, activations scaled by tensor "
+    "(fixed) or by token; the rest int8 weights, a float16 scale per 64 of them, float32 arithmetic"
+)
 MOVED = "int8 products moved too many labels"
 PLAIN = "int8 weights, a float16 scale per 64 of them; float32 arithmetic"
 

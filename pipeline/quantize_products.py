@@ -18,6 +18,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from .quantize_layers import CONTEXT, FIRST, NARROW, WIDE, Layers, Product
 from .quantize_rounding import round_weights
+from .score import Tokens
 
 CONTRIBUTED = "com.microsoft"
 LEVELS = 255
@@ -26,8 +27,6 @@ SMOOTHING = 0.7
 MARGIN = 1.05
 """How far beyond the texts seen at export an activation may reach before it is clipped."""
 TINY = 1e-6
-Tokens = tuple[tuple[int, ...], tuple[int, ...]]
-"""Token ids and segment ids of one text."""
 LAST = FIRST[1:]
 """What the last layer computes for all tokens, key and value. The rest of it sees the first token alone and is float32:
 it costs a hundredth of the time, and nothing comes after it to even an error out."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import tomlkit
 
-from .recipe import ENCODER, Rule, among, check_base, check_rules, read_table, within
+from .recipe import ENCODER, NAME_RULE, Rule, among, check_base, check_rules, read_table, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def format_encoder(recipe: EncoderRecipe) -> str:
 
 
 _RULES: tuple[Rule, ...] = (
-    ("name", lambda value: bool(re.fullmatch(r"[a-z0-9][a-z0-9-]*", value)), "lower-case letters, digits and hyphens"),
+    NAME_RULE,
     ("architecture", *among("bert", "distilbert", "roberta", "deberta-v2", "modernbert")),
     ("precision", *among("auto", "fp32", "bf16", "fp16")),
     ("base", lambda value: not value.startswith(ENCODER), "a published base, no encoder of ours"),

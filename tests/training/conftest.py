@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from training.encoder_recipe import EncoderRecipe
 from training.readers import LocalFolder
 
 VOCABULARY = """
@@ -24,6 +25,24 @@ FIQA_FILE = "fiqa_2018_task1/fiqa_task1_flat.csv"
 FIQA_COLUMNS = ("_id", "sentence", "target", "aspect", "score", "type", "hf_split")
 CORPUS = "unlabelled/headlines.parquet"
 FIQA = {"negative": "-0.6", "neutral": "0.05", "positive": "0.7"}
+ENCODER = EncoderRecipe(
+    name="wire",
+    base="random:bert",
+    revision="",
+    weight_sha256="",
+    seed=42,
+    corpus=CORPUS,
+    headlines=60,
+    vocabulary=141,
+    max_length=32,
+    epochs=1,
+    batch_size=16,
+    learning_rate=5e-3,
+    weight_decay=0.0,
+    warmup_share=0.1,
+    mask_share=0.2,
+)
+"""A pretraining of seconds on CORPUS."""
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,11 @@ pytest.importorskip("pyarrow", reason="headlines are Parquet files, which pyarro
 
 from pipeline.errors import ModelError, PipelineError  # noqa: E402
 from pipeline.model_folder import hash_file, read_json, write_provenance  # noqa: E402
-from tests.training.conftest import CORPUS  # noqa: E402
+from tests.training.conftest import CORPUS, ENCODER  # noqa: E402
 from training import __main__ as command_line  # noqa: E402
 from training import chain, pretrain  # noqa: E402
 from training.chain import Step, build_prerequisites, list_steps  # noqa: E402
-from training.encoder_recipe import EncoderRecipe, format_encoder  # noqa: E402
+from training.encoder_recipe import format_encoder  # noqa: E402
 from training.pretrain import pretrain_encoder  # noqa: E402
 from training.readers import LocalFolder  # noqa: E402
 from training.recipe import Recipe, format_recipe, load_recipe  # noqa: E402
@@ -29,23 +29,6 @@ from training.unfinished import list_facts  # noqa: E402
 
 PROJECT = Path(__file__).parents[2]
 SMOKE = replace(load_recipe(PROJECT / "training" / "recipes" / "smoke.toml"), train_limit=64, epochs=1, method="full")
-ENCODER = EncoderRecipe(
-    name="wire",
-    base="random:bert",
-    revision="",
-    weight_sha256="",
-    seed=42,
-    corpus=CORPUS,
-    headlines=60,
-    vocabulary=141,
-    max_length=32,
-    epochs=1,
-    batch_size=16,
-    learning_rate=5e-3,
-    weight_decay=0.0,
-    warmup_share=0.1,
-    mask_share=0.2,
-)
 TEACHER = replace(SMOKE, name="teacher", base="encoder:runs/wire", written_rows=5, flip_share=0.5)
 STUDENT = replace(
     TEACHER,

@@ -18,12 +18,12 @@ pytest.importorskip("accelerate", reason="training needs accelerate")
 pytest.importorskip("pyarrow", reason="headlines are Parquet files, which pyarrow reads")
 
 from pipeline.errors import ModelError, PipelineError  # noqa: E402
-from tests.training.conftest import CORPUS, make_headlines, write_headlines  # noqa: E402
+from tests.training.conftest import CORPUS, ENCODER, make_headlines, write_headlines  # noqa: E402
 from training import pretrain  # noqa: E402
 from training.__main__ import main  # noqa: E402
 from training.bases import Base, load_tokenizer, open_base  # noqa: E402
 from training.data import load_examples  # noqa: E402
-from training.encoder_recipe import EncoderRecipe, format_encoder, load_encoder_recipe  # noqa: E402
+from training.encoder_recipe import format_encoder, load_encoder_recipe  # noqa: E402
 from training.model import build_model  # noqa: E402
 from training.pretrain import (  # noqa: E402
     IGNORED,
@@ -38,23 +38,7 @@ from training.recipe import load_recipe  # noqa: E402
 from training.splits import SPLIT_SEED, fingerprint_splits, split_examples  # noqa: E402
 from training.unfinished import hold_folder  # noqa: E402
 
-RECIPE = EncoderRecipe(
-    name="wire",
-    base="random:bert",
-    revision="",
-    weight_sha256="",
-    seed=42,
-    corpus=CORPUS,
-    headlines=200,
-    vocabulary=141,
-    max_length=48,
-    epochs=2,
-    batch_size=8,
-    learning_rate=1e-2,
-    weight_decay=0.01,
-    warmup_share=0.1,
-    mask_share=0.2,
-)
+RECIPE = replace(ENCODER, headlines=200, max_length=48, epochs=2, batch_size=8, learning_rate=1e-2, weight_decay=0.01)
 SMOKE = load_recipe(Path(__file__).parents[2] / "training" / "recipes" / "smoke.toml")
 
 
