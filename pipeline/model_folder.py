@@ -42,8 +42,8 @@ FULL_WEIGHTS = "model.safetensors"
 GOLDEN_TOLERANCE = 0.02
 """How far a score may lie from the one recorded at export before the model counts as damaged on this CPU.
 
-Another CPU rounds its float sums otherwise, which now and then tips an activation into the next of 256 steps: 0.002 at
-most between AVX-512 and AVX2, 0.011 without any fused operator (docs/QUANTIZATION.md). Saturation moves far more.
+Another CPU rounds its float sums otherwise, which now and then tips an activation into the next of 256 steps
+(docs/QUANTIZATION.md). Saturation moves far more.
 """
 REQUIRED = (CONFIG, TOKENIZER, TOKENIZER_CONFIG, ONNX_FILE, GOLDEN)
 

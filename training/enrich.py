@@ -1,6 +1,7 @@
 """Training rows -> the rows a run learns from: other versions, written rows and unlabelled headlines beside them.
 
-Pure. Only training rows are enriched; validation and test rows never pass through here.
+Pure. Only training rows are enriched. What is added must not come near a validation or test row: a written row or a
+headline that does is left out, another version gives way to the row it was made of.
 """
 
 from __future__ import annotations
@@ -13,27 +14,52 @@ from .corpus import pair_headlines
 from .data import Example
 from .losses import UNLABELLED
 from .recipe import Recipe
+from .splits import find_near
 from .written import write_examples
 
 Epochs = list[list[int]]
 
 
 def enrich_rows(
-    train: Sequence[Example], headlines: Sequence[str], epochs: Epochs, recipe: Recipe, random: Random
+    train: Sequence[Example],
+    headlines: Sequence[str],
+    held_out: Sequence[str],
+    epochs: Epochs,
+    recipe: Recipe,
+    random: Random,
 ) -> tuple[list[Example], Epochs]:
     """Return ``train`` and what ``recipe`` adds to it, and the ``epochs`` with indices into all of these.
 
-    Every epoch gets ``written_rows`` of its own, and its share of ``headlines``: no headline comes twice.
-    Deterministic under ``random``, of which nothing is drawn for a recipe that adds nothing.
+    Every epoch gets ``written_rows`` of its own, and its share of ``headlines``: no headline comes twice. Of both those
+    near a text of ``held_out`` (:func:`find_near`) are left out. Deterministic under ``random``, of which nothing is
+    drawn for a recipe that adds nothing.
     """
-    added, epochs = vary_rows(train, epochs, recipe, random)
+    added, varied = vary_rows(train, epochs, recipe, random)
+    epochs = withdraw_near(epochs, varied, len(train), added, held_out)
     written = write_examples(recipe.written_rows * recipe.epochs, random) if recipe.written_rows else []
-    unlabelled = [
-        Example(text, target, UNLABELLED, None, "unlabelled") for text, target in pair_headlines(headlines, random)
-    ]
+    written = keep_far(written, held_out)
+    paired = pair_headlines(headlines, random)
+    unlabelled = keep_far([Example(text, target, UNLABELLED, None, "unlabelled") for text, target in paired], held_out)
     epochs = share_rows(epochs, len(train) + len(added), len(written))
     epochs = share_rows(epochs, len(train) + len(added) + len(written), len(unlabelled))
     return [*train, *added, *written, *unlabelled], epochs
+
+
+def withdraw_near(
+    before: Epochs, after: Epochs, count: int, added: Sequence[Example], held_out: Sequence[str]
+) -> Epochs:
+    """Return ``after``, but with the row of ``before`` wherever an added one, of index ``count`` on, is near."""
+    near = {count + i for i in find_near([example.text for example in added], held_out)} if added else set()
+    return [
+        [old if new in near else new for old, new in zip(*rows, strict=True)]
+        for rows in zip(before, after, strict=True)
+    ]
+
+
+def keep_far(examples: Sequence[Example], held_out: Sequence[str]) -> list[Example]:
+    """Return those of ``examples`` that are near no text of ``held_out``."""
+    near = find_near([example.text for example in examples], held_out) if examples else set()
+    return [example for i, example in enumerate(examples) if i not in near]
 
 
 def share_rows(epochs: Epochs, first: int, count: int) -> Epochs:

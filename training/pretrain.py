@@ -1,7 +1,7 @@
 """An encoder recipe -> a folder with an encoder that learned to fill in masked words of financial headlines.
 
 Domain-adaptive pretraining (Gururangan et al. 2020) with BERT's masked words (Devlin et al. 2019). The folder is a base
-for recipes of the fine-tuning: `base = "encoder:runs/finance"`. Half of the headlines come with a name that stands in
+for recipes of the fine-tuning: `base = "encoder:runs/finance"`. Many headlines come with a name that stands in
 them as the second segment, as companies will, so that the encoder learns to look from one to the other.
 """
 

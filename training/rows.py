@@ -32,6 +32,11 @@ class Rows:
     test: list[Example]
     headlines: list[str]
 
+    @property
+    def held_out(self) -> list[Example]:
+        """The validation and test rows of all sources, also of those the recipe leaves out."""
+        return [self.examples[i] for i in (*self.splits.validation, *self.splits.test)]
+
 
 def read_rows(recipe: Recipe, data: DataSource) -> Rows:
     """Return the rows of ``recipe``. Every source is read and split, so that all recipes meet the same test rows.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from pipeline.similarity import group_similar
+from pipeline.similarity import group_similar, similar_pairs
 from pipeline.text import fold_text
 
 from .data import Example
@@ -74,6 +74,20 @@ def fingerprint_splits(examples: Sequence[Example], splits: Splits) -> dict[str,
         members = sorted("\x1f".join((examples[i].source, examples[i].text, examples[i].target)) for i in indices)
         result[name] = hashlib.sha256("\n".join(members).encode()).hexdigest()
     return result
+
+
+def find_near(texts: Sequence[str], held_out: Iterable[str], threshold: float = SIMILARITY) -> set[int]:
+    """Return the indices of ``texts`` that have a token Jaccard of ``threshold`` or more with one of ``held_out``.
+
+    Numbers are masked, as where clusters are formed.
+    """
+    known = list(dict.fromkeys(_NUMBER.sub("0", text) for text in held_out))
+    masked = [_NUMBER.sub("0", text) for text in texts]
+    asked = list(dict.fromkeys(masked))
+    count = len(known)
+    pairs = similar_pairs([*known, *asked], threshold, first=count)
+    near = {asked[j - count] for i, j, _ in pairs if i < count}
+    return {i for i, text in enumerate(masked) if text in near}
 
 
 def group_examples(examples: Sequence[Example], threshold: float = SIMILARITY) -> list[int]:

@@ -137,7 +137,8 @@ def fit_recipe(
 ) -> tuple[Model, PreTrainedTokenizerFast, Fit]:
     """Return the trained model in full precision, without its wrapping, its tokenizer, and how the fit went."""
     epochs = plan_rows(rows.train, recipe, Random(recipe.seed))
-    examples, epochs = enrich_rows(rows.train, rows.headlines, epochs, recipe, Random(recipe.seed))
+    held_out = [example.text for example in rows.held_out]
+    examples, epochs = enrich_rows(rows.train, rows.headlines, held_out, epochs, recipe, Random(recipe.seed))
     teacher = _ask_teachers(recipe, examples, accelerator)
     seed_everything(recipe.seed)
     model, tokenizer = build_model(recipe)
