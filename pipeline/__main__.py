@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -26,6 +26,8 @@ from .line import Line
 from .model_folder import GOLDEN_TOLERANCE, check_golden, read_model_folder
 from .replay import replay_feeds
 from .report import Report, describe_session, session_text, to_text, write_report
+from .restate import restate
+from .restatement import Restatement, restatement_text
 from .run import capture, run_daily, seal
 from .score import OnnxScorer
 from .sessions import Sessions
@@ -117,6 +119,25 @@ def run_report(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_restate(args: argparse.Namespace) -> int:
+    """Score sealed sessions anew with the present model, each as a new revision beside the old one."""
+    first, last = (_date(option, text) for option, text in (("--from", args.first), ("--to", args.last)))
+    if first > last:
+        raise ConfigError(f"--from {first} is after --to {last}")
+    found = Restatement()
+    with ExitStack() as stack:
+        line = _open_line(args, stack)
+        with line.store.lock():
+            try:
+                restate(line, first, last, found)
+            finally:
+                if found.restated or found.unchanged:
+                    print(restatement_text(found))
+    if args.dry_run:
+        print("dry run: nothing was kept")
+    return 0
+
+
 def run_export(args: argparse.Namespace) -> int:
     """Turn a trained adapter into the int8 model folder that is scored; refused when it strays from the original."""
     from .export import export_model
@@ -132,6 +153,15 @@ def run_export(args: argparse.Namespace) -> int:
     )
     print(f"it computes with {report.arithmetic}")
     return 0
+
+
+def run_backfill_verb(args: argparse.Namespace) -> int:
+    """Make the history of a headline archive by the same code, month by month; run again to go on after a kill."""
+    from .backfill_verb import run
+
+    settings = _settings(args)
+    scorer = _open_scorer(args, settings)
+    return run(args, settings, scorer, _code_revision(), _cpu(), datetime.now(UTC))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,6 +187,14 @@ def _parser() -> argparse.ArgumentParser:
     verb = _add_places(_add_verb(verbs, "report", run_report.__doc__, example, run_report))
     verb.add_argument("--session", required=True, help="a trading session, such as 2026-11-20")
     verb.add_argument("--tickers", help="only these, separated by commas")
+    _add_backfill(verbs)
+    example = "python -m pipeline restate --from 2026-11-02 --to 2026-11-20"
+    verb = _add_places(_add_verb(verbs, "restate", run_restate.__doc__, example, run_restate))
+    verb.add_argument("--from", required=True, dest="first", metavar="DATE", help="first day of the range")
+    verb.add_argument("--to", required=True, dest="last", metavar="DATE", help="last day of the range")
+    verb.add_argument("--model", type=Path, help="model folder, instead of the one in the settings")
+    verb.add_argument("--dry-run", action="store_true", help="work on a copy of the store and throw it away")
+    verb.set_defaults(now=None, replay=None)
     example = "python -m pipeline export-model runs/default-seed42 --output my_model"
     verb = _add_verb(verbs, "export-model", run_export.__doc__, example, run_export)
     verb.add_argument(
@@ -172,6 +210,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--parity-set", type=Path, default=HOME / "parity_set.csv", help="headlines of the parity gate")
     return parser
+
+
+def _add_backfill(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    example = "python -m pipeline backfill news.parquet --start 2015-01-02 --end 2016-08-15 --root history"
+    example += " --title-column headline --time-column published_at --ticker-column ticker"
+    verb = _add_verb(verbs, "backfill", run_backfill_verb.__doc__, example, run_backfill_verb)
+    verb.add_argument("archive", type=Path, help="headlines, .parquet, .csv or .csv.gz")
+    verb.add_argument("--start", required=True, metavar="DATE", help="first session, such as 2015-01-02")
+    verb.add_argument("--end", required=True, metavar="DATE", help="last session")
+    verb.add_argument("--root", required=True, type=Path, dest="store", help="the store to write to")
+    verb.add_argument("--title-column", default="headline", help="column of headlines (default: headline)")
+    verb.add_argument("--time-column", default="", help="column of publication times, bare dates allowed")
+    verb.add_argument("--date-column", default="", help="column of dates, read where there is no time")
+    verb.add_argument("--ticker-column", default="", help="column of tickers, where headlines are tagged")
+    verb.add_argument("--source-column", default="", help="column of publishers")
+    verb.add_argument("--url-column", default="", help="column of links")
+    verb.add_argument("--timezone", default="UTC", help="zone of times without an offset and of dates (default: UTC)")
+    verb.add_argument(
+        "--latency-minutes", type=int, default=60, metavar="N", help="from a cut-off to available_at (default: 60)"
+    )
+    verb.add_argument("--engine", choices=("local", "ray"), default="local", help="this process, or Ray Data")
+    verb.add_argument("--workers", type=int, default=0, metavar="N", help="threads or actors (default: every core)")
+    verb.add_argument("--dry-run", action="store_true", help="work on a copy of the store and throw it away")
+    verb.add_argument("--address", help="a running Ray cluster (default: one of its own on this machine)")
+    verb.add_argument("--settings", type=Path, default=HOME / "settings.toml", help="settings file")
+    verb.add_argument("--universe", type=Path, help="table of tickers, instead of the one in the settings")
+    verb.add_argument("--model", type=Path, help="model folder, instead of the one in the settings")
 
 
 def _add_verb(
@@ -222,14 +287,7 @@ def _open_line(args: argparse.Namespace, stack: ExitStack) -> Line:
     clock = _clock(args.now, args.replay)
     settings = _settings(args)
     companies = load_companies(settings.tickers)
-    folder = read_model_folder(args.model or settings.score.model)
-    if args.model is None and settings.adapter.revision not in ("", folder.revision):
-        raise ConfigError(
-            f"{args.settings}: [adapter] pins {settings.adapter.revision}, but the model {folder.path} is of "
-            f"{folder.revision}; export the pinned one: python -m pipeline export-model"
-        )
-    scorer = OnnxScorer(folder.path, settings.score.threads, settings.score.batch_tokens)
-    check_golden(scorer, folder, GOLDEN_TOLERANCE)
+    scorer = _open_scorer(args, settings)
     root = settings.store
     if args.dry_run:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "feature_store"
@@ -248,6 +306,19 @@ def _open_line(args: argparse.Namespace, stack: ExitStack) -> Line:
         cpu=_cpu(),
         progress=sys.stderr.isatty(),
     )
+
+
+def _open_scorer(args: argparse.Namespace, settings: Settings) -> OnnxScorer:
+    """Return the model of the command line, else the settings', after its golden scores were met."""
+    folder = read_model_folder(args.model or settings.score.model)
+    if args.model is None and settings.adapter.revision not in ("", folder.revision):
+        raise ConfigError(
+            f"{args.settings}: [adapter] pins {settings.adapter.revision}, but the model {folder.path} is of "
+            f"{folder.revision}; export the pinned one: python -m pipeline export-model"
+        )
+    scorer = OnnxScorer(folder.path, settings.score.threads, settings.score.batch_tokens)
+    check_golden(scorer, folder, GOLDEN_TOLERANCE)
+    return scorer
 
 
 def _clock(now: str | None, replay: Path | None) -> Callable[[], datetime]:
@@ -270,6 +341,13 @@ def _fetcher(replay: Path | None, settings: Settings, clock: Callable[[], dateti
     if replay is not None:
         return lambda feeds, states: replay_feeds(feeds, replay, clock)
     return lambda feeds, states: fetch_feeds(feeds, states, settings.fetch, clock, progress=sys.stderr.isatty())
+
+
+def _date(option: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: expected a date such as 2026-11-20") from error
 
 
 def _tickers(text: str, universe: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from math import isfinite
 from numbers import Real
 from typing import Any
@@ -19,6 +20,7 @@ import pandas as pd
 
 from .schema import Field
 
+_NA, _NAT = pd.NA, pd.NaT
 _FORMULA = re.compile(r"(?:['\s\x00]*[=+\-@＝＋－＠]|'*[\t\r\n])")
 _FORMS = {
     "date": re.compile(r"\d{4}-\d\d-\d\d", re.ASCII),
@@ -37,7 +39,7 @@ def format_cell(field: Field, value: Any) -> str:
     Raises:
         ValueError: the value is not of the field's type; says what was expected.
     """
-    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
+    if value is None or value is _NA or value is _NAT or (isinstance(value, float) and value != value):
         return ""
     return _WRITERS[field.type](value)
 
@@ -52,7 +54,8 @@ def parse_cells(field: Field, cells: Sequence[str]) -> pd.Series:
     if field.type == "date":
         return pd.Series([date.fromisoformat(cell) for cell in cells], dtype=object)
     if field.type == "datetime":
-        return pd.to_datetime(pd.Series(values, dtype=object), utc=True).astype("datetime64[us, UTC]")
+        moments = pd.to_datetime(pd.Series(values, dtype=object), utc=True, format="%Y-%m-%dT%H:%M:%SZ")
+        return moments.astype("datetime64[us, UTC]")
     if field.type == "integer":
         return pd.Series([None if cell is None else int(cell) for cell in values], dtype="Int64")
     if field.type == "number":
@@ -88,13 +91,17 @@ def unescape_formula(cell: str) -> str:
 
 
 def _write_number(value: Any) -> str:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real) or not isfinite(value):
+    if type(value) is not float and (isinstance(value, (bool, np.bool_)) or not isinstance(value, Real)):
+        raise ValueError("expected a finite number")
+    if not isfinite(value):
         raise ValueError("expected a finite number")
     text = f"{value:.6f}"
     return "0.000000" if text == "-0.000000" else text
 
 
 def _write_integer(value: Any) -> str:
+    if type(value) is int:
+        return str(value)
     number = float("nan") if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real) else float(value)
     if not number.is_integer():
         raise ValueError("expected a whole number")
@@ -118,7 +125,12 @@ def _write_date(value: Any) -> str:
 def _write_datetime(value: Any) -> str:
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise ValueError("expected a time with a zone")
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _write_utc(value if value.tzinfo is UTC else value.astimezone(UTC))
+
+
+@lru_cache(maxsize=4096)
+def _write_utc(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _write_text(value: Any) -> str:

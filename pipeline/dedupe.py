@@ -5,7 +5,8 @@
     near-duplicate title, within the window   kept, as a member of the first headline's story
 
 A republished title (same words, new url) is a member too, whatever its source: it stays as evidence and adds to
-headline_count, but not to story_count. Pure: the result does not depend on the order of its input.
+headline_count, but not to story_count. Pure: the result does not depend on the order of its input, and what is kept
+does not depend on which of the known headlines the feeds still show.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def deduplicate(
     concerns the same tickers, and reads the same (:mod:`pipeline.stories`, ``threshold`` in 0..1). Members are compared
     with the first headline only, so likeness does not drift along a chain. Stories of ``known`` come first.
     """
-    fresh, again, dropped = _set_known_apart(_group_same(sorted(linked, key=_first_seen)), known)
+    ordered, remembered = sorted(linked, key=_first_seen), sorted(known, key=_known_order)
+    fresh, again, dropped = _set_known_apart(_group_same(ordered, remembered))
     kept = [*again, *_join_stories(fresh, _known_leaders(known), threshold, window)]
     return Deduplicated(
         tuple(sorted(kept, key=lambda story: _order(story.linked))),
@@ -76,23 +78,31 @@ def _first_seen(item: LinkedHeadline) -> tuple[datetime, datetime, str, str]:
     return item.headline.published_at, item.headline.fetched_at, item.headline.feed_id, str(item)
 
 
-def _group_same(ordered: Sequence[LinkedHeadline]) -> list[list[LinkedHeadline]]:
-    """Return groups joined by an equal id, or an equal url and title, directly or over a third one, in input order."""
+def _group_same(
+    ordered: Sequence[LinkedHeadline], known: Sequence[KnownHeadline]
+) -> list[tuple[list[LinkedHeadline], list[KnownHeadline]]]:
+    """Return the groups of ``ordered``, each with the known headlines it is one with.
+
+    An equal id, or an equal url and title, makes two headlines one, directly or over a third one, which may be known:
+    so a group does not depend on which of its copies the feeds still show or leave out as "not modified".
+    """
     holder: dict[tuple[str, str], int] = {}
-    pairs = [
-        (holder.setdefault(key, i), i)
-        for i, item in enumerate(ordered)
-        for key in _keys(item.headline.headline_id, item.headline.url, item.headline.title)
-    ]
-    groups: defaultdict[int, list[LinkedHeadline]] = defaultdict(list)
-    for item, group in zip(ordered, group_pairs(len(ordered), pairs), strict=True):
-        groups[group].append(item)
-    return list(groups.values())
+    items: list[Headline | KnownHeadline] = [*(item.headline for item in ordered), *known]
+    pairs = [(holder.setdefault(key, i), i) for i, item in enumerate(items) for key in _keys(item)]
+    numbers = group_pairs(len(items), pairs)
+    copies: defaultdict[int, list[LinkedHeadline]] = defaultdict(list)
+    seen: defaultdict[int, list[KnownHeadline]] = defaultdict(list)
+    for copy, number in zip(ordered, numbers, strict=False):
+        copies[number].append(copy)
+    for earlier, number in zip(known, numbers[len(ordered) :], strict=True):
+        seen[number].append(earlier)
+    return [(group, seen[number]) for number, group in copies.items()]
 
 
-def _keys(headline_id: str, url: str, title: str) -> list[tuple[str, str]]:
+def _keys(item: Headline | KnownHeadline) -> list[tuple[str, str]]:
     """Return what makes two headlines the same one. A link alone does not: some items share a page of quotes."""
-    return [("id", headline_id), ("url", f"{url} {fold_text(title)}")] if url else [("id", headline_id)]
+    by_id = ("id", item.headline_id)
+    return [by_id, ("url", f"{item.url} {fold_text(item.title)}")] if item.url else [by_id]
 
 
 def _unite_links(items: Sequence[LinkedHeadline]) -> tuple[Link, ...]:
@@ -105,26 +115,21 @@ def _unite_links(items: Sequence[LinkedHeadline]) -> tuple[Link, ...]:
 
 
 def _set_known_apart(
-    groups: Iterable[Sequence[LinkedHeadline]], known: Iterable[KnownHeadline]
+    groups: Iterable[tuple[Sequence[LinkedHeadline], Sequence[KnownHeadline]]],
 ) -> tuple[list[LinkedHeadline], list[StoryHeadline], list[Dropped]]:
     """Return never-seen headlines, known ones with tickers not kept before, and everything dropped.
 
-    The first of each group stands for its copies and takes over their links.
+    The first of each group that brings a ticker not kept before stands for its copies and takes over their links.
     """
-    captured: defaultdict[tuple[str, str], list[KnownHeadline]] = defaultdict(list)
-    for item in sorted(known, key=_known_order):
-        for key in _keys(item.headline_id, item.url, item.title):
-            captured[key].append(item)
     fresh, again, dropped = [], [], []
-    for group in groups:
-        first = group[0].headline
-        dropped += [Dropped(copy.headline, _same(first, copy.headline), first.headline_id) for copy in group[1:]]
-        keys = [
-            key for copy in group for key in _keys(copy.headline.headline_id, copy.headline.url, copy.headline.title)
-        ]
-        seen = [item for key in keys for item in captured.get(key, ())]
+    for copies, seen in groups:
         had = frozenset().union(*(item.tickers for item in seen))
-        links = tuple(link for link in _unite_links(group) if link.ticker not in had)
+        brings = [any(link.ticker not in had for link in copy.links) for copy in copies]
+        place = brings.index(True) if any(brings) else 0
+        first = copies[place].headline
+        others = [copy.headline for copy in (*copies[:place], *copies[place + 1 :])]
+        dropped += [Dropped(copy, _same(first, copy), first.headline_id) for copy in others]
+        links = tuple(link for link in _unite_links(copies) if link.ticker not in had)
         if not seen:
             fresh.append(LinkedHeadline(first, links))
         elif links:

@@ -31,3 +31,11 @@ class RefusedDayError(PipelineError):
 
 class FeedError(PipelineError):
     """One feed's answer cannot be read as headlines. Recorded, never fatal: the day goes on without the feed."""
+
+
+class ArchiveError(PipelineError):
+    """A headline archive cannot be read, or holds nothing that can be used."""
+
+
+class EngineError(PipelineError):
+    """The engine of a backfill cannot start, or one of its workers failed."""

@@ -26,14 +26,37 @@ def score_stories(
     The model reads (title, company name), so one headline may score differently for two tickers. Probabilities are
     rounded to 6 decimals; sentiment_score = p_positive - p_negative, in -1 to 1. ``progress`` counts on stderr.
     """
+    described = describe_stories(stories, companies, place_of)
+    return add_scores(described, scorer.score(list_pairs(described), progress), scorer.revision)
+
+
+def describe_stories(
+    stories: Sequence[StoryHeadline], companies: Sequence[Company], place_of: Callable[[datetime], Place]
+) -> pd.DataFrame:
+    """Return the evidence of ``stories`` without its scores, and beside it the ``company`` name the model will read."""
     names = {company.ticker: company.name for company in companies}
-    pairs = [(story, link) for story in stories for link in story.linked.links]
-    scores = scorer.score([(story.linked.headline.title, names[link.ticker]) for story, link in pairs], progress)
-    return pd.DataFrame(
-        [
-            _row(story, link, place_of(story.linked.headline.published_at), probabilities, scorer.revision)
-            for (story, link), probabilities in zip(pairs, np.round(scores.astype(float), 6), strict=True)
-        ]
+    rows = [
+        (*_describe(story, link, place_of(story.linked.headline.published_at)), names[link.ticker])
+        for story in stories
+        for link in story.linked.links
+    ]
+    return pd.DataFrame(rows, columns=[*_DESCRIBED, "company"])
+
+
+def list_pairs(described: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return what the model reads of each row: headline and company name."""
+    return list(zip(described["title"], described["company"], strict=True))
+
+
+def add_scores(described: pd.DataFrame, scores: np.ndarray, revision: str) -> pd.DataFrame:
+    """Return the evidence of rows from :func:`describe_stories` and their ``scores`` (n, 3), rounded to 6 decimals."""
+    negative, neutral, positive = np.round(scores.astype(float), 6).T
+    return described.drop(columns="company").assign(
+        p_negative=negative,
+        p_neutral=neutral,
+        p_positive=positive,
+        sentiment_score=np.round(positive - negative, 6),
+        model_revision=revision,
     )
 
 
@@ -82,27 +105,39 @@ def list_known(evidence: pd.DataFrame) -> list[KnownHeadline]:
     ]
 
 
-def _row(story: StoryHeadline, link: Link, place: Place, probabilities: np.ndarray, revision: str) -> dict[str, object]:
+_DESCRIBED = (
+    "session_date",
+    "ticker",
+    "headline_id",
+    "story_id",
+    "published_at",
+    "fetched_at",
+    "is_late",
+    "date_flag",
+    "source",
+    "feed_id",
+    "title",
+    "url",
+    "reason",
+    "relevance",
+)
+
+
+def _describe(story: StoryHeadline, link: Link, place: Place) -> tuple[object, ...]:
     headline = story.linked.headline
-    negative, neutral, positive = probabilities
-    return {
-        "session_date": place.session_date,
-        "ticker": link.ticker,
-        "headline_id": headline.headline_id,
-        "story_id": story.story_id,
-        "published_at": headline.published_at,
-        "fetched_at": headline.fetched_at,
-        "is_late": place.is_late,
-        "date_flag": headline.date_flag,
-        "source": headline.source,
-        "feed_id": headline.feed_id,
-        "title": headline.title,
-        "url": headline.url,
-        "reason": link.reason,
-        "relevance": round(link.relevance, 6),
-        "p_negative": negative,
-        "p_neutral": neutral,
-        "p_positive": positive,
-        "sentiment_score": round(positive - negative, 6),
-        "model_revision": revision,
-    }
+    return (
+        place.session_date,
+        link.ticker,
+        headline.headline_id,
+        story.story_id,
+        headline.published_at,
+        headline.fetched_at,
+        place.is_late,
+        headline.date_flag,
+        headline.source,
+        headline.feed_id,
+        headline.title,
+        headline.url,
+        link.reason,
+        round(link.relevance, 6),
+    )

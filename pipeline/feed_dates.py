@@ -32,7 +32,7 @@ ZONES = {
 
 _STANDARD = frozenset(("est", "cst", "mst", "pst", "wet", "cet", "eet", "aest"))
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_UNIVERSAL = frozenset(("", "z", "gmt", "utc", "ut", "uct"))
+_UNIVERSAL = frozenset(("z", "gmt", "utc", "ut", "uct"))
 _TIME = (
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?\s*(?P<half>[ap]\.?m\.?(?![a-z]))?"
     r"\s*(?P<zone>(?:gmt|utc)?\s*[+-]\d{1,2}:?(?:\d{2})?|[a-z]*)\s*(?:\([^)]*\))?"
@@ -68,19 +68,19 @@ def settle_published_at(text: str, fetched_at: datetime, future_tolerance_s: flo
     return min(published_at, fetched_at), ""
 
 
-def parse_feed_date(text: str) -> datetime | None:
+def parse_feed_date(text: str, unzoned: tzinfo = UTC) -> datetime | None:
     """Return the moment ``text`` names in aware UTC, or None when it names none.
 
     Reads RFC 822 (RSS), ISO 8601 and RFC 3339 (Atom), and "March 8, 2026 5:30 PM ET"; seconds may be left out. Numeric
     offsets count as written. In the hour that autumn repeats, a daylight name (EDT) means the first pass and a standard
-    one (EST) the second. Fractions of a second are dropped.
+    one (EST) the second. Fractions of a second are dropped. A time without any zone is read in ``unzoned``.
     """
     folded = " ".join(text.lower().split())
     match = next((match for form in _FORMS if (match := form.fullmatch(folded))), None)
     if match is None:
         return None
     try:
-        zone = _read_zone(match["zone"])
+        zone = _read_zone(match["zone"]) if match["zone"] else unzoned
         local = _read_clock(match)
         return local.replace(tzinfo=zone, fold=int(match["zone"] in _STANDARD)).astimezone(UTC)
     except (ValueError, OverflowError):  # 31 February, 25:00, +99:00, month "foo", an unknown zone, the year 0

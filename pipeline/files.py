@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
@@ -14,17 +14,18 @@ from .errors import StoreError
 from .schema import Table, dated_path
 
 
-def list_dated(root: Path, table: Table) -> dict[date, Path]:
-    """Return the dated files of ``table`` that lie where they belong, oldest first; others are not data."""
+def list_dated(root: Path, table: Table) -> dict[tuple[date, int], Path]:
+    """Return the dated files of ``table`` that lie where they belong, by session and revision; others are not data."""
     found = {}
-    for path in sorted((root / table.name).glob("*/*.csv")):
+    for path in (root / table.folder).glob("*/*.csv"):
+        day, _, revision = path.stem.partition(".r")
         try:
-            day = date.fromisoformat(path.stem)
+            key = date.fromisoformat(day), int(revision or 1)
         except ValueError:
             continue
-        if path == root / dated_path(table, day):
-            found[day] = path
-    return found
+        if path == root / dated_path(table, *key):
+            found[key] = path
+    return dict(sorted(found.items()))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -32,14 +33,21 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Makes the folders above. What a killed write leaves is a hidden ``.NAME.tmp`` beside it, which the next overwrites.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    for directory in (path.parent, path.parent.parent):
+    write_all({path: content})
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write each file as :func:`write_atomically` does, in this order; all are on the disk when this returns."""
+    touched: dict[Path, None] = {}
+    for path, content in contents.items():
+        touched |= dict.fromkeys([path.parent, *_make_folders(path.parent)])
+        temporary = path.with_name(f".{path.name}.tmp")
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    for directory in touched:
         _sync_directory(directory)
 
 
@@ -84,6 +92,13 @@ def lock_directory(directory: Path) -> Iterator[None]:
         if is_new:
             with suppress(OSError):  # not empty: something was written
                 directory.rmdir()
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make ``folder`` and those above it; return the folders that hold a new one, so that they can be synced."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return [path.parent for path in missing]
 
 
 def _sync_directory(directory: Path) -> None:

@@ -75,6 +75,16 @@ def open_sessions(line: Line, now: datetime) -> tuple[Session, Session]:
     return first, line.sessions.next(line.sessions.session(max(sealed))) if sealed else first
 
 
+def cutoff_before(line: Line, session: Session) -> datetime:
+    """Return when the window of ``session`` opens: at the cut-off of the session before, as that one was sealed.
+
+    The present settings may name another cut-off than those it was sealed by; sealed windows follow without a gap.
+    """
+    before = line.sessions.previous(session).session_date
+    cutoffs = line.store.cutoffs()
+    return cutoffs.get(before, session.opens_after)
+
+
 def answered_since(line: Line, moment: datetime) -> frozenset[str]:
     """Return the feeds that answered, at the address they have now, at or after ``moment``.
 

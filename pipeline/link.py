@@ -70,7 +70,13 @@ def link_headlines(
     Returns the headlines with links, in the order given, and those without: reason "no_ticker" when nothing in the
     universe is concerned, "low_relevance" when all links fell under the minimum.
     """
-    linker = Linker(companies, load_common_words())
+    return link_with(Linker(companies, load_common_words()), headlines, min_relevance)
+
+
+def link_with(
+    linker: Linker, headlines: Sequence[Headline], min_relevance: float
+) -> tuple[list[LinkedHeadline], list[Dropped]]:
+    """Do what :func:`link_headlines` does with a linker that is built once for many sessions."""
     linked, dropped = [], []
     for headline in headlines:
         links = linker.link(headline)
@@ -125,19 +131,19 @@ class Linker:
 def _mentions(title: str) -> Iterator[tuple[int, str, str]]:
     """Yield (offset, ticker in dot form, reason) of every cashtag and exchange mention."""
     for match in _CASHTAG.finditer(title):
-        yield match.start(), _dot_form(match[1].upper()), "cashtag"
+        yield match.start(), to_dot_form(match[1].upper()), "cashtag"
     for match in _RIC.finditer(title):
-        yield match.start(), _dot_form(match[1] or match[2]), "mention"
+        yield match.start(), to_dot_form(match[1] or match[2]), "mention"
     for match in _EXCHANGE.finditer(title):
-        yield from ((match.start(), _dot_form(ticker), "mention") for ticker in re.split(", ?", match[1]))
+        yield from ((match.start(), to_dot_form(ticker), "mention") for ticker in re.split(", ?", match[1]))
     for match in _PARENTHESES.finditer(title):
         for ticker in re.split(", ?", match[1]):
             is_place = len(ticker) == 1 or _STATE.fullmatch(ticker)
             if not is_place and not _is_abbreviation(title[: match.start()], ticker):
-                yield match.start(), _dot_form(ticker), "mention"
+                yield match.start(), to_dot_form(ticker), "mention"
 
 
-def _dot_form(ticker: str) -> str:
+def to_dot_form(ticker: str) -> str:
     """Return BRK-B, BRK/B or Reuters' BRKb as BRK.B."""
     ticker = re.sub(r"^([A-Z]+)([a-z])$", lambda match: f"{match[1]}.{match[2].upper()}", ticker)
     return ticker.replace("-", ".").replace("/", ".")

@@ -17,7 +17,7 @@ from .errors import FeedError
 from .evidence import list_known, score_stories
 from .feeds import unheard_tickers
 from .fetch import next_states
-from .line import Line, answered_since, open_sessions, place_by, read_states, renew_open_evidence
+from .line import Line, answered_since, cutoff_before, open_sessions, place_by, read_states, renew_open_evidence
 from .link import link_headlines
 from .parse import parse_feed
 from .place import drop_old
@@ -87,7 +87,7 @@ def seal(line: Line, report: Report) -> None:
     Raises:
         RefusedDayError: a required check failed for a session; neither it nor a later one was written.
     """
-    now = line.clock()
+    now, tickers = line.clock(), [company.ticker for company in line.companies]
     renew_open_evidence(line)
     _, earliest_open = open_sessions(line, now)
     for session in line.sessions.closed(earliest_open.session_date - timedelta(days=1), now):
@@ -95,12 +95,12 @@ def seal(line: Line, report: Report) -> None:
         is_missed = now - session.opens_after > timedelta(hours=line.settings.headlines.max_age_hours)
         answered = frozenset() if is_missed else answered_since(line, session.cutoff_at)
         with report.stage("aggregated", "tickers") as stage:
-            rows = _aggregate(line, session, evidence, answered, now)
+            failed_tickers = unheard_tickers(line.feeds, tickers, answered)
+            rows = aggregate_sealed(line, session, evidence, tickers, failed_tickers, now)
             stage.count += len(rows)
         failed = sum(feed.feed_id not in answered for feed in line.feeds)
         health = {"feeds_ok": len(line.feeds) - failed, "feeds_failed": failed}
         with report.stage("validated", "rows") as stage:
-            tickers = [company.ticker for company in line.companies]
             checks = check_session(
                 rows, evidence, tickers, session, settings=line.settings.validate, is_missed=is_missed, **health
             )
@@ -110,6 +110,34 @@ def seal(line: Line, report: Report) -> None:
             path = line.store.seal(rows, _manifest_row(line, session, is_missed, now) | health)
             stage.count += len(rows)
         report.sealed.append(describe_session(session.session_date, str(path), rows, evidence))
+
+
+def aggregate_sealed(
+    line: Line,
+    session: Session,
+    evidence: pd.DataFrame,
+    tickers: Sequence[str],
+    failed_tickers: frozenset[str],
+    now: datetime,
+) -> pd.DataFrame:
+    """Return the feature rows of ``session``, which look back on what the store holds of the sessions before it.
+
+    ``failed_tickers`` are those whose silence means nothing; ``now`` is when the rows become available.
+    """
+    settings = line.settings
+    reach = timedelta(hours=settings.headlines.max_age_hours + settings.dedupe.window_hours)
+    earlier = line.store.recent_headlines(session.opens_after - reach, before=session.session_date)
+    return aggregate_session(
+        evidence,
+        line.store.history(session.session_date, HISTORY_SESSIONS),
+        tickers,
+        session,
+        failed_tickers=failed_tickers,
+        stale_stories=frozenset(earlier.story_id),
+        available_at=now,
+        model_revision=line.scorer.revision,
+        stale_weight=settings.aggregate.stale_weight,
+    )
 
 
 def _parse(results: Sequence[FetchResult], future_tolerance_s: float) -> tuple[list[Headline], dict[str, str]]:
@@ -125,33 +153,12 @@ def _parse(results: Sequence[FetchResult], future_tolerance_s: float) -> tuple[l
     return headlines, faults
 
 
-def _aggregate(
-    line: Line, session: Session, evidence: pd.DataFrame, answered: frozenset[str], now: datetime
-) -> pd.DataFrame:
-    tickers = [company.ticker for company in line.companies]
-    settings = line.settings
-    reach = timedelta(hours=settings.headlines.max_age_hours + settings.dedupe.window_hours)
-    earlier = line.store.recent_headlines(session.opens_after - reach)
-    earlier = earlier[earlier.session_date < session.session_date]
-    return aggregate_session(
-        evidence,
-        line.store.history(session.session_date, HISTORY_SESSIONS),
-        tickers,
-        session,
-        failed_tickers=unheard_tickers(line.feeds, tickers, answered),
-        stale_stories=frozenset(earlier.story_id),
-        available_at=now,
-        model_revision=line.scorer.revision,
-        stale_weight=settings.aggregate.stale_weight,
-    )
-
-
 def _manifest_row(line: Line, session: Session, is_missed: bool, now: datetime) -> dict[str, object]:
     return {
         "session_date": session.session_date,
         "state": "missed" if is_missed else "sealed",
         "available_at": now,
-        "opens_after": session.opens_after,
+        "opens_after": cutoff_before(line, session),
         "cutoff_at": session.cutoff_at,
         "model_revision": line.scorer.revision,
         "code_revision": line.code_revision,

@@ -13,6 +13,7 @@ STATUSES = ("news", "no_news", "fetch_failed")
 TICKER_PATTERN = r"[A-Z0-9]{1,6}(\.[A-Z]{1,2})?"
 REVISION_PATTERN = "[0-9a-f]{40}"
 SHA256_PATTERN = "[0-9a-f]{64}"
+DIGEST_PATTERN = "[0-9a-f]{8}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +37,27 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One kind of file: columns in order, the columns that identify a row, and the columns its rows are sorted by."""
+    """One kind of file: columns in order, the columns that identify a row, and the columns its rows are sorted by.
+
+    ``parent`` is the folder below the store's root that holds the folder of a dated table; empty for the root itself.
+    """
 
     name: str
     description: str
     fields: tuple[Field, ...]
     key: tuple[str, ...]
     order: tuple[str, ...]
+    parent: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The column names in file order."""
         return tuple(field.name for field in self.fields)
+
+    @property
+    def folder(self) -> str:
+        """Where the files of a dated table lie, below the root of the store."""
+        return f"{self.parent}{self.name}"
 
 
 def _count(name: str, description: str, unit: str = "headlines", is_required: bool = False) -> Field:
@@ -74,7 +84,12 @@ def _trailing(n: int) -> tuple[Field, ...]:
 
 _SESSION = Field("session_date", "date", "Trading session; its window is (previous cut-off, cut-off].")
 _TICKER = Field("ticker", "string", "Ticker in dot form, such as BRK.B.", pattern=TICKER_PATTERN)
-_AVAILABLE = Field("available_at", "datetime", "When the session was sealed: nobody could use it earlier.", "UTC")
+_AVAILABLE = Field(
+    "available_at",
+    "datetime",
+    "When the row could first be used: its sealing or restating; of a backfill the cut-off plus a stated latency.",
+    "UTC",
+)
 _MODEL = Field("model_revision", "string", "Commit of the model that gave the scores.", pattern=REVISION_PATTERN)
 _VERSION = Field("schema_version", "integer", "Version of these columns.", minimum=1)
 
@@ -116,11 +131,12 @@ HEADLINES: tuple[Field, ...] = (
     _TICKER,
     Field("headline_id", "string", "Identity of the headline, stable across runs and feeds."),
     Field("story_id", "string", "headline_id of the first headline of the story; near-duplicates share it."),
-    Field("published_at", "datetime", "The source's time; fetched_at when date_flag is set.", "UTC"),
+    Field("published_at", "datetime", "The source's time; fetched_at when it is missing, unparsable or future.", "UTC"),
     Field("fetched_at", "datetime", "When the headline was first seen.", "UTC"),
     Field("is_late", "boolean", "Whether its own session had been sealed when it was first seen."),
-    Field("date_flag", "string", "What was wrong with the date: missing, unparsable or future; empty if nothing was.",
-          enum=("missing", "unparsable", "future"), is_required=False),
+    Field("date_flag", "string", "What was wrong with the time: missing, unparsable or future; date_only: a bare date, "
+          "published_at is the end of that day; empty if nothing was.",
+          enum=("missing", "unparsable", "future", "date_only"), is_required=False),
     Field("source", "string", "Name of the publisher.", is_required=False),
     Field("feed_id", "string", "Feed that carried it first."),
     Field("title", "string", "Title as scored."),
@@ -156,7 +172,17 @@ MANIFEST: tuple[Field, ...] = (
     Field("cpu", "string", "Processor that ran it.", is_required=False),
     _count("feeds_ok", "Feeds that answered.", "feeds", is_required=True),
     _count("feeds_failed", "Feeds that did not.", "feeds", is_required=True),
-)
+    Field("revision", "integer", "1 for the first sealing; each restatement adds a line with the next number.",
+          minimum=1),
+)  # fmt: skip
+
+LINES: tuple[Field, ...] = (
+    Field("table", "string", "The sealed file: features or headlines.", enum=("features", "headlines")),
+    Field("line", "integer", "Line of that file, from 1, the header.", minimum=1),
+    Field("ticker", "string", "Ticker of the row that begins on the line; empty for others.", pattern=TICKER_PATTERN,
+          is_required=False),
+    Field("digest", "string", "First 8 hex digits of the line's SHA-256, its end included.", pattern=DIGEST_PATTERN),
+)  # fmt: skip
 
 FEED_STATE: tuple[Field, ...] = (
     Field("feed_id", "string", "Feed, as name or name:TICKER."),
@@ -176,7 +202,14 @@ HEADLINE_TABLE = Table(
     "headlines", "The evidence: one session per file; a row per headline and ticker.", HEADLINES,
     ("session_date", "headline_id", "ticker"), ("session_date", "ticker", "published_at", "headline_id"),
 )  # fmt: skip
-MANIFEST_TABLE = Table("manifest", "One line per sealed session.", MANIFEST, ("session_date",), ("session_date",))
+MANIFEST_TABLE = Table(
+    "manifest", "One line per sealed session and revision.", MANIFEST, ("session_date", "revision"),
+    ("session_date", "revision"),
+)  # fmt: skip
+LINE_TABLE = Table(
+    "lines", "A digest of every line of a session's two sealed files.", LINES, ("table", "line"), ("table", "line"),
+    parent="state/",
+)  # fmt: skip
 FEED_TABLE = Table("feeds", "What is remembered of each feed between runs.", FEED_STATE, ("feed_id",), ("feed_id",))
 
 PACKAGE_PATH = "datapackage.json"
@@ -184,42 +217,49 @@ MANIFEST_PATH = "manifest.csv"
 FEED_PATH = "state/feeds.csv"
 
 
-def dated_path(table: Table, session_date: date) -> str:
-    """Return where a session's file lies below the root of the store."""
-    return f"{table.name}/{session_date:%Y}/{session_date.isoformat()}.csv"
+def dated_path(table: Table, session_date: date, revision: int = 1) -> str:
+    """Return where a session's file lies below the root of the store; a restatement lies beside what it restates."""
+    mark = "" if revision == 1 else f".r{revision}"
+    return f"{table.folder}/{session_date:%Y}/{session_date.isoformat()}{mark}.csv"
 
 
-def datapackage(sealed: Iterable[date] = ()) -> dict[str, Any]:
-    """Return the Frictionless Data Package of a store whose ``sealed`` sessions are these; the same for any order.
+def datapackage(sealed: Iterable[tuple[date, int]] = ()) -> dict[str, Any]:
+    """Return the Frictionless Data Package of a store whose ``sealed`` sessions and revisions are these, in any order.
 
-    Dated files are one resource each, in parts. Without a part the resource is an inline table that has columns only.
+    The dated files of a table are one resource in parts, and those of restatements one for each revision: rows do not
+    carry their revision, so that keys are unique only within it. Without a part the resource is an inline table that
+    has columns only.
     """
-    dates = sorted(sealed)
-    paths = {table: [dated_path(table, day) for day in dates] for table in (FEATURE_TABLE, HEADLINE_TABLE)}
+    parts = sorted(sealed)
+    revisions = sorted({1, *(revision for _, revision in parts)})
     return {
         "name": "financial-sentiment-features",
         "title": "News-sentiment features per stock ticker and trading session",
         "description": "Point-in-time: every row says when it could first be used. See README.md.",
         "schema_version": SCHEMA_VERSION,
         "resources": [
-            *(_resource(table, parts) for table, parts in paths.items()),
+            *(
+                _resource(table, [dated_path(table, *part) for part in parts if part[1] == revision], revision)
+                for revision in revisions
+                for table in (FEATURE_TABLE, HEADLINE_TABLE)
+            ),
             _resource(MANIFEST_TABLE, MANIFEST_PATH),
             _resource(FEED_TABLE, FEED_PATH),
         ],
     }
 
 
-def encode_package(sealed: Iterable[date] = ()) -> bytes:
+def encode_package(sealed: Iterable[tuple[date, int]] = ()) -> bytes:
     """Return :func:`datapackage` as the bytes of datapackage.json."""
     return json.dumps(datapackage(sealed), indent=2, ensure_ascii=False).encode() + b"\n"
 
 
-def _resource(table: Table, path: str | list[str]) -> dict[str, Any]:
+def _resource(table: Table, path: str | list[str], revision: int = 1) -> dict[str, Any]:
     file = {"path": path, "format": "csv", "mediatype": "text/csv", "encoding": "utf-8"}
     return {
-        "name": table.name,
+        "name": table.name if revision == 1 else f"{table.name}_r{revision}",
         "type": "table",
-        "description": table.description,
+        "description": table.description + (f" Restated: revision {revision}." if revision > 1 else ""),
         **(file if path else {"data": [list(table.names)]}),
         "schema": {
             "fields": [_describe(field) for field in table.fields],

@@ -154,6 +154,7 @@ def _tokenize(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) -> list[To
 def _open_session(folder: ModelFolder) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.enable_mem_pattern = False  # it would keep one for every shape, thousands in a long run
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(folder.onnx_path), options, providers=["CPUExecutionProvider"])
     names = sorted(found.name for found in session.get_inputs())

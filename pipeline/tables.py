@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -22,6 +23,7 @@ Cells = list[list[str]]
 """Rows of a file without its header, every value as text."""
 
 _LONGEST_CELL = 2**31 - 1
+_QUOTED = re.compile(r'[,"\r\n]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def format_cells(table: Table, frame: pd.DataFrame) -> Cells:
 
 def sort_cells(table: Table, cells: Cells) -> Cells:
     """Return the rows in the table's order."""
-    return sorted(cells, key=pick_columns(table, table.order))
+    return sorted(cells, key=_pick_order(table))
 
 
 def pick_columns(table: Table, names: Sequence[str]) -> Callable[[list[str]], tuple[str, ...]]:
@@ -131,6 +133,13 @@ def find_violations(table: Table, cells: Cells, lines: Sequence[int] | None = No
     return sorted(found, key=lambda violation: violation.line)
 
 
+def _pick_order(table: Table) -> Callable[[list[str]], tuple[str, ...]]:
+    """Return the function from a row to its place: text by code points, whole numbers from 0 on by their value."""
+    places = [table.names.index(name) for name in table.order]
+    widths = [20 if table.fields[place].type == "integer" else 0 for place in places]
+    return lambda row: tuple(row[place].zfill(width) for place, width in zip(places, widths, strict=True))
+
+
 def _format_column(table: Table, field: Field, values: pd.Series) -> list[str]:
     cells = []
     for row, value in enumerate(values.tolist()):
@@ -151,7 +160,7 @@ def _find_cells(table: Table, cells: Cells, lines: Sequence[int]) -> Iterator[Vi
 
 
 def _find_rows(table: Table, cells: Cells, lines: Sequence[int]) -> Iterator[Violation]:
-    pick_key, pick_order = pick_columns(table, table.key), pick_columns(table, table.order)
+    pick_key, pick_order = pick_columns(table, table.key), _pick_order(table)
     seen: dict[tuple[str, ...], int] = {}
     before: tuple[str, ...] = ()
     for line, row in zip(lines, cells, strict=True):
@@ -166,7 +175,7 @@ def _find_rows(table: Table, cells: Cells, lines: Sequence[int]) -> Iterator[Vio
 
 def _quote(cell: str) -> str:
     """Return ``cell`` as csv.writer of Python 3.13 would: earlier ones leave a carriage return bare."""
-    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\r\n') else cell
+    return '"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell
 
 
 def _decode_text(content: bytes, name: str) -> str:

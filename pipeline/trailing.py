@@ -18,55 +18,92 @@ from __future__ import annotations
 
 from datetime import date
 
+import numpy as np
 import pandas as pd
 
 WINDOWS = (5, 21)
 BUZZ_ROWS = 21
 BUZZ_MIN_ROWS = 5
-_USED = ["session_date", "ticker", "story_count", "positive_count", "negative_count", "sentiment_score"]
+USED = ["session_date", "ticker", "story_count", "positive_count", "negative_count", "sentiment_score"]
+"""What is read of earlier rows."""
+
+Tables = dict[str, np.ndarray]
+"""float64 (sessions, tickers) by column, this session last; NaN where unknown. ``row_count`` is 1 where a row is."""
 
 
 def add_trailing(rows: pd.DataFrame, history: pd.DataFrame, session_date: date, decimals: int) -> pd.DataFrame:
     """Return ``rows`` with buzz and the window columns added at the end, floats rounded to ``decimals``.
 
-    ``rows`` is one session, unique by ticker. Of ``history`` only rows before ``session_date`` are used.
+    ``rows`` is one session, unique by ticker. Of ``history``, unique by session and ticker, only rows before
+    ``session_date`` are used.
     """
-    past = history.reindex(columns=_USED).copy()
-    past["session_date"] = pd.to_datetime(past["session_date"]).dt.date
-    past = past[past["session_date"] < session_date]
-    columns = {"buzz": _measure_buzz(rows, past)}
+    tables = _tabulate(rows, history, session_date)
+    columns = {"buzz": _measure_buzz(tables["story_count"])}
     for window in WINDOWS:
-        columns |= {f"{name}_{window}": column for name, column in _look_back(rows, past, window).items()}
-    added = pd.DataFrame(columns).reindex(rows["ticker"])
-    counts = [f"story_count_{window}" for window in WINDOWS]
-    scores = [name for name in columns if name not in counts]
-    added[counts] = added[counts].astype("Int64")
-    added[scores] = added[scores].astype("float64").round(decimals) + 0.0
-    return rows.assign(**{name: added[name].array for name in columns})
+        columns |= {f"{name}_{window}": column for name, column in _look_back(tables, window).items()}
+    rounded = {name: np.round(column, decimals) + 0.0 for name, column in columns.items()}
+    counts = {name: pd.array(rounded[name]).astype("Int64") for name in columns if name.startswith("story_count")}
+    return rows.assign(**rounded | counts)
 
 
-def _measure_buzz(rows: pd.DataFrame, past: pd.DataFrame) -> pd.Series:
-    """Return buzz by ticker, in 0 and above."""
-    known = past[past["story_count"].notna()].astype({"story_count": "float64"}).sort_values("session_date")
-    usual = known.groupby("ticker").tail(BUZZ_ROWS).groupby("ticker")["story_count"].agg(["mean", "size"])
-    usual = usual[(usual["size"] >= BUZZ_MIN_ROWS) & (usual["mean"] > 0)]
-    return rows.set_index("ticker")["story_count"].astype("float64") / usual["mean"]
+def _tabulate(rows: pd.DataFrame, history: pd.DataFrame, session_date: date) -> Tables:
+    """Return each column as a table of sessions by tickers: these rows' tickers in their order, sessions in time's."""
+    codes, found = pd.factorize(history["session_date"])
+    days = pd.to_datetime(pd.Series(found, dtype=object)).dt.date.to_numpy()
+    is_past = days < session_date if len(days) else np.zeros(0, bool)
+    rank = np.full(len(days), -1)
+    rank[is_past] = np.argsort(np.argsort(days[is_past]))
+    session, ticker = rank[codes], pd.Index(rows["ticker"]).get_indexer(history["ticker"])
+    used = (session >= 0) & (ticker >= 0)
+    tables = {}
+    for name in ("row_count", *USED[2:]):
+        table = np.full((is_past.sum() + 1, len(rows)), np.nan)
+        for frame, place in ((history[used], (session[used], ticker[used])), (rows, -1)):
+            table[place] = 1.0 if name == "row_count" else frame[name].to_numpy("float64", na_value=np.nan)
+        tables[name] = table
+    return tables
 
 
-def _look_back(rows: pd.DataFrame, past: pd.DataFrame, window: int) -> dict[str, pd.Series]:
+def _measure_buzz(counts: np.ndarray) -> np.ndarray:
+    """Return buzz by ticker, in 0 and above, from story counts (sessions, tickers)."""
+    past = counts[:-1]
+    is_known = ~np.isnan(past)
+    is_recent = is_known & (is_known[::-1].cumsum(axis=0)[::-1] <= BUZZ_ROWS)
+    size = is_recent.sum(axis=0)
+    usual = np.where(is_recent, past, 0).sum(axis=0) / np.maximum(size, 1)
+    return counts[-1] / _known(usual, (size >= BUZZ_MIN_ROWS) & (usual > 0))
+
+
+def _look_back(tables: Tables, window: int) -> dict[str, np.ndarray]:
     """Return the four window columns by ticker."""
-    dates = sorted(past["session_date"].unique())[-(window - 1) :]
-    inside = pd.concat([past[past["session_date"].isin(dates)].astype(rows[_USED].dtypes), rows[_USED]])
-    inside = inside[inside["ticker"].isin(rows["ticker"])].sort_values(["ticker", "session_date"])
-    is_full = inside.groupby("ticker").size() == window
-    inside = inside[inside["ticker"].map(is_full)]
-    inside["scored_count"] = inside["story_count"].where(inside["sentiment_score"].notna())
-    inside["score_sum"] = inside["sentiment_score"] * inside["scored_count"].astype("float64")
-    sums = inside.drop(columns="session_date").groupby("ticker").sum(min_count=1)
-    stories = sums["story_count"].where(sums["story_count"] > 0)
+    inside = {name: table[-window:] for name, table in tables.items()}
+    is_full = np.nansum(inside["row_count"], axis=0) == window
+    inside = {name: np.where(is_full, table, np.nan) for name, table in inside.items()}
+    scored = np.where(np.isnan(inside["sentiment_score"]), np.nan, inside["story_count"])
+    stories = _sum(inside["story_count"])
+    some = _known(stories, stories > 0)
     return {
-        "story_count": sums["story_count"],
-        "sentiment_score": sums["score_sum"] / sums["scored_count"],
-        "positive_share": sums["positive_count"] / stories,
-        "negative_share": sums["negative_count"] / stories,
+        "story_count": stories,
+        "sentiment_score": _sum(inside["sentiment_score"] * scored) / _sum(scored),
+        "positive_share": _sum(inside["positive_count"]) / some,
+        "negative_share": _sum(inside["negative_count"]) / some,
     }
+
+
+def _known(values: np.ndarray, is_known: np.ndarray) -> np.ndarray:
+    return np.where(is_known, values, np.nan)
+
+
+def _sum(table: np.ndarray) -> np.ndarray:
+    """Return the sum over sessions of what is known; NaN where nothing is.
+
+    Compensated (Kahan 1965), so that means of few scores do not fall on the wrong side of a half when they are rounded.
+    """
+    total, lost = np.zeros(table.shape[1]), np.zeros(table.shape[1])
+    for values in table:
+        step = values - lost
+        after = total + step
+        is_known = ~np.isnan(values)
+        lost = np.where(is_known, after - total - step, lost)
+        total = np.where(is_known, after, total)
+    return _known(total, ~np.isnan(table).all(axis=0))

@@ -23,6 +23,10 @@ HEAVY = {
     "sklearn",
     "scipy",
     "captum",
+    "statsmodels",
+    "arch",
+    "lightgbm",
+    "ray",
 }
 EXPORT_ONLY = {"export", "quantize", "quantize_layers", "quantize_products", "quantize_rounding"}
 FOUNDATION = {"records", "errors", "text", "similarity"}
@@ -52,7 +56,7 @@ def test_the_daily_line_knows_neither_training_nor_torch(path: Path) -> None:
     found = imports(path)
     assert not [name for name in found if name.split(".")[0] == "training"]
     if path.stem not in EXPORT_ONLY:
-        assert not {name.split(".")[0] for name in found} & HEAVY
+        assert {name.split(".")[0] for name in found} & HEAVY <= ({"ray"} if path.stem == "backfill_ray" else set())
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,11 @@ TICKERS = ("AAPL", "BRK.B", "MSFT")
 
 
 def made_session(day: date = DAY) -> Session:
-    """Return a session that closes at 21:00 UTC and whose window is 24 hours."""
+    """Return a session that closes at 21:00 UTC, as the weekday before it did; Monday's window holds a weekend."""
     close = datetime.combine(day, time(21), UTC)
-    return Session(day, close - timedelta(days=1), close - timedelta(hours=6.5), close, close)
+    return Session(
+        day, close - timedelta(days=3 if day.weekday() == 0 else 1), close - timedelta(hours=6.5), close, close
+    )
 
 
 def made_evidence(day: date = DAY, **changes: object) -> pd.DataFrame:

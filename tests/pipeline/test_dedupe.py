@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.dedupe import Deduplicated, deduplicate
@@ -118,6 +118,21 @@ def test_a_known_headline_is_kept_again_only_for_new_tickers_and_stays_in_its_st
     assert stories_of(result) == {"a": "s"}
 
 
+def test_a_copy_for_a_new_ticker_is_kept_as_itself_whether_or_not_the_known_one_is_still_shown() -> None:
+    shown = linked("a", "Acme in talks", "ACM", feed_id="yahoo:ACM")
+    copy = linked("a", DEAL, "GLO", hours=4, feed_id="yahoo:GLO")
+    for batch in ([copy], [shown, copy]):
+        [kept] = run(batch, [remembered(shown)]).kept
+        assert kept.linked.headline == copy.headline
+
+
+def test_two_copies_are_one_over_a_known_headline_that_is_no_longer_shown() -> None:
+    known = remembered(linked("a", DEAL, "ACM", url="u1"))
+    copies = [linked("a", DEAL, "GLO", url="u2"), linked("b", DEAL, "GLO", hours=1, url="u1")]
+    assert stories_of(run(copies, [known])) == {"a": "a"}
+    assert len(run(copies, [known]).kept) == 1
+
+
 def test_a_second_telling_joins_the_story_with_its_similarity() -> None:
     result = run([linked("b", "UPDATE 1-Acme to buy rival Globex for $2.5 bln", hours=3), linked("a", DEAL)])
     assert stories_of(result) == {"a": "a", "b": "a"}
@@ -191,14 +206,20 @@ TITLES = [
     "Acme shares fall on deal",
     "***",
 ]
-ITEMS = st.builds(
-    linked,
-    st.sampled_from("abcdefgh"),
-    st.sampled_from(TITLES),
-    st.sampled_from(["ACM", "GLO", "ACM GLO", "ACM:name:0.9", "ACM:feed:0.3 GLO:name:0.5"]),
-    hours=st.sampled_from([0, 1, 50, 100]),
-    url=st.sampled_from(["", "u1", "u2", "u3", "u4", "u5"]),
-)
+
+
+def items_with(ids: str) -> st.SearchStrategy[LinkedHeadline]:
+    return st.builds(
+        linked,
+        st.sampled_from(ids),
+        st.sampled_from(TITLES),
+        st.sampled_from(["ACM", "GLO", "ACM GLO", "ACM:name:0.9", "ACM:feed:0.3 GLO:name:0.5"]),
+        hours=st.sampled_from([0, 1, 50, 100]),
+        url=st.sampled_from(["", "u1", "u2", "u3", "u4", "u5"]),
+    )
+
+
+ITEMS = items_with("abcdefgh")
 
 
 @given(st.lists(ITEMS, max_size=9), st.lists(ITEMS, max_size=5), st.integers(0, 10**6))
@@ -222,6 +243,16 @@ def test_every_headline_is_kept_or_dropped_and_every_pair_of_headline_and_ticker
     assert {link.ticker for kept in result.kept for link in kept.linked.links} <= tickers
     assert tickers - had <= {link.ticker for kept in result.kept for link in kept.linked.links}
     assert all(0.8 <= kept.similarity <= 1 for kept in result.kept)
+
+
+@given(st.lists(items_with("abc"), max_size=2), st.lists(items_with("abc"), max_size=3))
+def test_what_a_feed_still_shows_of_known_headlines_does_not_matter(
+    earlier: list[LinkedHeadline], items: list[LinkedHeadline]
+) -> None:
+    first = run(earlier)
+    assume(not first.dropped)  # the id and the url of a dropped copy are not remembered
+    known = [remembered(kept.linked, kept.story_id) for kept in first.kept]
+    assert run([*earlier, *items], known).kept == run(items, known).kept
 
 
 @given(st.lists(ITEMS, max_size=9))

@@ -17,6 +17,7 @@ from pipeline.schema import (
     FEATURES,
     FEED_TABLE,
     HEADLINE_TABLE,
+    LINE_TABLE,
     MANIFEST_TABLE,
     Field,
     Table,
@@ -27,7 +28,7 @@ from pipeline.tables import decode_table, encode_table, to_frame
 
 from .made_session import DAY, NEXT_DAY, made_evidence, made_rows
 
-TABLES = (FEATURE_TABLE, HEADLINE_TABLE, MANIFEST_TABLE, FEED_TABLE)
+TABLES = (FEATURE_TABLE, HEADLINE_TABLE, MANIFEST_TABLE, FEED_TABLE, LINE_TABLE)
 NOTES = (Field("id", "integer", ""), Field("text", "string", "", is_required=False))
 NOTE = Table("notes", "", NOTES, ("id",), ("id",))
 HEADER = ",".join(FEATURE_TABLE.names)
@@ -273,9 +274,20 @@ def test_lines_are_counted_in_the_file_not_in_rows() -> None:
         decode_table(NOTE, content, "notes.csv")
 
 
-def test_the_data_package_lists_sealed_files_in_order_whatever_the_order_of_dates() -> None:
-    assert encode_package([NEXT_DAY, DAY]) == encode_package([DAY, NEXT_DAY])
-    resources = {resource["name"]: resource for resource in datapackage([NEXT_DAY, DAY])["resources"]}
+def test_the_data_package_lists_sealed_files_in_order_whatever_the_order_of_sessions() -> None:
+    sealed = [(DAY, 1), (NEXT_DAY, 1), (DAY, 2), (DAY, 10)]
+    assert encode_package(sealed[::-1]) == encode_package(sealed)
+    resources = {resource["name"]: resource for resource in datapackage(sealed)["resources"]}
     assert resources["features"]["path"] == ["features/2026/2026-11-20.csv", "features/2026/2026-11-23.csv"]
     assert resources["headlines"]["path"] == ["headlines/2026/2026-11-20.csv", "headlines/2026/2026-11-23.csv"]
+    assert resources["features_r2"]["path"] == ["features/2026/2026-11-20.r2.csv"]
+    assert resources["headlines_r10"]["path"] == ["headlines/2026/2026-11-20.r10.csv"]
     assert [column["name"] for column in resources["features"]["schema"]["fields"]] == [f.name for f in FEATURES]
+
+
+def test_whole_numbers_are_sorted_by_their_value() -> None:
+    content = encode_table(NOTE, pd.DataFrame({"id": [10, 9, 100], "text": ["", "", ""]}))
+    assert content == b"id,text\n9,\n10,\n100,\n"
+    assert decode_table(NOTE, content, "notes.csv")["id"].tolist() == [9, 10, 100]
+    with pytest.raises(StoreError, match="line 3, column id: out of order"):
+        decode_table(NOTE, b"id,text\n10,\n9,\n", "notes.csv")

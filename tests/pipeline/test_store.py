@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from frictionless import Package
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from pipeline import files
 from pipeline.errors import StoreError
 from pipeline.records import FeedState
-from pipeline.store import FeatureStore
+from pipeline.store import FeatureStore, SessionToSeal
 from tests.conftest import PROJECT
 
 from .made_session import DAY, NEXT_DAY, REVISION, made_evidence, made_manifest_row, made_rows, no_evidence
-
-THIRD_DAY = date(2026, 11, 24)
-FEATURES, HEADLINES = "features/2026/2026-11-20.csv", "headlines/2026/2026-11-20.csv"
+from .made_store import (
+    FEATURES,
+    HEADLINES,
+    LINES,
+    THIRD_DAY,
+    capture_and_seal,
+    edit,
+    fail_at,
+    made_restatement,
+    made_sealing,
+    read_tree,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -35,18 +48,6 @@ def skip_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> FeatureStore:
     return FeatureStore(tmp_path / "store")
-
-
-def capture_and_seal(store: FeatureStore, *days: date) -> None:
-    for day in days:
-        store.append_headlines(made_evidence(day))
-        store.seal(made_rows(day), made_manifest_row(day))
-
-
-def read_tree(root: Path) -> dict[str, bytes]:
-    """Return every file below ``root`` that counts as data."""
-    paths = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
 def test_an_absent_store_is_empty_and_reading_makes_nothing(store: FeatureStore) -> None:
@@ -75,7 +76,8 @@ def test_what_was_sealed_is_read_back(store: FeatureStore) -> None:
 
 def test_the_tree_is_the_documented_one(store: FeatureStore) -> None:
     capture_and_seal(store, DAY)
-    assert set(read_tree(store.root)) == {FEATURES, HEADLINES, "manifest.csv", "state/feeds.csv", "datapackage.json"}
+    top = {"manifest.csv", "state/feeds.csv", "datapackage.json"}
+    assert set(read_tree(store.root)) == {FEATURES, HEADLINES, LINES} | top
     assert {path.name for path in store.root.iterdir()} == {
         "features", "headlines", "state", "manifest.csv", "datapackage.json",
     }  # fmt: skip
@@ -189,7 +191,7 @@ def test_feed_states_survive(store: FeatureStore) -> None:
 
 # A run that is killed
 
-WRITES = ["features", "headlines", "datapackage", "manifest"]
+WRITES = ["features", "headlines", "lines", "datapackage", "manifest"]
 
 
 @pytest.mark.parametrize("nth", range(len(WRITES)), ids=WRITES)
@@ -227,18 +229,6 @@ def test_a_first_capture_that_fails_at_any_write_can_be_repeated(
     assert store.verify() == []
 
 
-def fail_at(nth: int) -> Callable[[str, str], None]:
-    """Return an os.replace that raises on its call number ``nth``, counted from 0."""
-    replace, calls = os.replace, iter(range(100))
-
-    def replace_or_fail(source: str, target: str) -> None:
-        if next(calls) == nth:
-            raise OSError("pulled the plug")
-        replace(source, target)
-
-    return replace_or_fail
-
-
 KILLED_SEAL = """
 import os, signal, sys
 from pathlib import Path
@@ -258,7 +248,7 @@ FeatureStore(Path(sys.argv[1])).seal(made_rows(NEXT_DAY), made_manifest_row(NEXT
 """
 
 
-@pytest.mark.parametrize(("call", "done"), [("fsync", 0), ("replace", 1), ("replace", 3)])
+@pytest.mark.parametrize(("call", "done"), [("fsync", 0), ("replace", 1), ("replace", 4)])
 def test_a_process_killed_within_a_write_leaves_only_whole_files(
     store: FeatureStore, tmp_path: Path, call: str, done: int
 ) -> None:
@@ -285,75 +275,179 @@ def test_two_writers_do_not_meet(store: FeatureStore) -> None:
     assert other.append_headlines(made_evidence(NEXT_DAY)) == 4
 
 
-# Damage
+# Many sessions at once
 
 
-def edit(path: Path, old: bytes, new: bytes) -> None:
-    content = path.read_bytes()
-    assert old in content
-    path.write_bytes(content.replace(old, new, 1))
+DAYS = (DAY, NEXT_DAY, THIRD_DAY)
+
+
+def test_sealing_all_at_once_gives_what_sealing_one_after_the_other_gives(store: FeatureStore, tmp_path: Path) -> None:
+    other = FeatureStore(tmp_path / "other")
+    for day in DAYS:
+        store.append_headlines(made_sealing(day).evidence)
+        store.seal(made_rows(day), made_manifest_row(day))
+    other.seal_all([made_sealing(day) for day in (THIRD_DAY, DAY, NEXT_DAY)])
+    assert read_tree(other.root) == read_tree(store.root)
+    assert other.verify() == []
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cuts=st.lists(st.integers(0, 4), max_size=3),
+    kills=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 14)), max_size=4),
+    title=st.sampled_from(["Profit up", 'two\nlines, "quoted"', "=Recall"]),
+)
+def test_neither_shards_nor_kills_change_a_byte(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int], kills: list[tuple[int, int]], title: str
+) -> None:
+    days = [DAY + timedelta(days=n) for n in (0, 3, 4, 5)]
+    folder = tmp_path_factory.mktemp("stores")
+    untouched, store = FeatureStore(folder / "untouched"), FeatureStore(folder / "killed")
+    for day in days:
+        untouched.seal_all([made_sealing(day, title)])
+    edges = sorted({0, *cuts, len(days)})
+    for shard, (first, end) in enumerate(pairwise(edges)):
+        sessions = [made_sealing(day, title) for day in days[first:end]]
+        for _, nth in (kill for kill in kills if kill[0] == shard):
+            before = store.sealed_dates()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(files.os, "replace", fail_at(nth))
+                with suppress(OSError):
+                    store.seal_all(sessions)
+            if store.sealed_dates() != before:
+                assert store.sealed_dates() - before == set(days[first:end])
+                break
+        else:
+            store.seal_all(sessions)
+    assert read_tree(store.root) == read_tree(untouched.root)
+    assert store.verify() == []
 
 
 @pytest.mark.parametrize(
-    ("path", "old", "new", "problems"),
+    ("sessions", "message"),
     [
-        (FEATURES, b"-0.075000", b"-0.085000", [f"{FEATURES}: changed since it was sealed"]),
+        ([made_sealing(NEXT_DAY), made_sealing()], "session 2026-11-20 is sealed; its files never change"),
+        ([made_sealing(NEXT_DAY), made_sealing(NEXT_DAY)], "2026-11-23, 1 stands on line 3 already"),
         (
-            FEATURES,
-            b"-0.075000",
-            b"-7.000000",
-            [f"{FEATURES}: changed", f"{FEATURES}: line 2, column sentiment_score: -7.000000 is below -1"],
+            [made_sealing(NEXT_DAY), replace(made_sealing(THIRD_DAY), evidence=made_evidence(NEXT_DAY))],
+            "headlines/2026/2026-11-24.csv: expected rows of session 2026-11-24 only",
         ),
-        (FEATURES, b"news,2026", b"nwes,2026", [f"{FEATURES}: changed", f"{FEATURES}: line 2, column status: 'nwes'"]),
-        (FEATURES, b"2026-11-20,MSFT", b"2026-11-20,AAPL", [f"{FEATURES}: changed", f"{FEATURES}: line 4, column"]),
-        (FEATURES, b"2026-11-20,MSFT", b"2026-11-19,MSFT", [
-            f"{FEATURES}: changed", f"{FEATURES}: line 4, column session_date, ticker: out of order",
-            f"{FEATURES}: rows of 2026-11-19, expected 2026-11-20 only",
-        ]),
-        (FEATURES, b"\n", b"\r\n", [f"{FEATURES}: changed", f"{FEATURES}: line 1: written by another program"]),
-        (FEATURES, b",buzz,", b",fuzz,", [f"{FEATURES}: changed", f"{FEATURES}: line 1: the header is not"]),
-        (HEADLINES, b"'=Recall", b"=Recall", [f"{HEADLINES}: changed", f"{HEADLINES}: line 4, column title: '="]),
-        ("manifest.csv", b",sealed,", b",open,", ["manifest.csv: line 2, column state: 'open' is none of sealed"]),
-        ("manifest.csv", b",3,4,", b",2,4,", [f"{FEATURES}: 3 rows, manifest.csv says 2"]),
-        ("datapackage.json", b"sentiment", b"excitement", ["datapackage.json: not what the schema"]),
-        ("state/feeds.csv", b"etag", b"gate", ["state/feeds.csv: line 1: the header is not that of feeds"]),
-    ],
-)  # fmt: skip
-def test_verify_names_every_edit(store: FeatureStore, path: str, old: bytes, new: bytes, problems: list[str]) -> None:
-    capture_and_seal(store, DAY)
-    edit(store.root / path, old, new)
-    found = store.verify()
-    assert len(found) == len(problems)
-    for line, expected in zip(found, problems, strict=True):
-        assert line.startswith(f"{store.root}/{expected}")
-
-
-@pytest.mark.parametrize(
-    ("path", "problem"),
-    [
-        (FEATURES, "missing, though its session is sealed"),
-        (HEADLINES, "missing, though its session is sealed"),
-        ("manifest.csv", "missing; every store has one"),
-        ("datapackage.json", "missing"),
-        ("state/feeds.csv", "missing"),
+        (
+            [made_sealing(NEXT_DAY), replace(made_sealing(THIRD_DAY), rows=made_rows(NEXT_DAY))],
+            "features/2026/2026-11-24.csv: expected rows of session 2026-11-24 only",
+        ),
+        (
+            [
+                made_sealing(NEXT_DAY),
+                replace(made_sealing(THIRD_DAY), evidence=made_evidence(THIRD_DAY, p_negative=2.0)),
+            ],
+            "headlines: line 2, column p_negative: 2.000000 is above 1",
+        ),
     ],
 )
-def test_verify_names_a_missing_file(store: FeatureStore, path: str, problem: str) -> None:
+def test_one_bad_session_keeps_all_from_being_sealed(
+    store: FeatureStore, sessions: list[SessionToSeal], message: str
+) -> None:
     capture_and_seal(store, DAY)
-    (store.root / path).unlink()
-    found = store.verify()
-    assert len(found) == 1
-    assert found[0].startswith(f"{store.root / path}: {problem}")
+    before = read_tree(store.root)
+    with pytest.raises(StoreError) as refusal:
+        store.seal_all(sessions)
+    assert message in str(refusal.value)
+    assert read_tree(store.root) == before
 
 
-def test_verify_names_files_that_belong_nowhere(store: FeatureStore) -> None:
+def test_sessions_without_evidence_and_no_session_at_all(store: FeatureStore) -> None:
+    store.seal_all([])
+    store.seal_all([replace(made_sealing(), evidence=pd.DataFrame())])
+    assert store.sealed()["headline_rows"].tolist() == [0]
+    assert store.verify() == []
+
+
+# Restating
+
+
+def test_a_restatement_lies_beside_what_it_restates_and_is_read_instead(store: FeatureStore) -> None:
+    capture_and_seal(store, DAY, NEXT_DAY)
+    before = read_tree(store.root)
+    path = store.restate(made_restatement(2))
+    after = read_tree(store.root)
+    assert path == store.features_path(DAY) == store.root / "features/2026/2026-11-20.r2.csv"
+    marked = {name.replace(".csv", ".r2.csv") for name in (FEATURES, HEADLINES, LINES)}
+    assert after.keys() - before.keys() == marked
+    assert {name for name in before if before[name] != after[name]} == {"manifest.csv", "datapackage.json"}
+    assert store.latest_revisions() == {DAY: 2, NEXT_DAY: 1}
+    assert store.sealed()["revision"].tolist() == [1, 2, 1]
+    assert store.read_features(DAY)["sentiment_score"].tolist()[0] == -0.48
+    assert store.history(THIRD_DAY, 5)["sentiment_score"].dropna().tolist() == [-0.48, 0.0, -0.075, 0.0]
+    assert store.captured_dates() == store.sealed_dates() == {DAY, NEXT_DAY}
+    assert store.read_open_headlines().empty
+    assert store.verify() == []
+
+
+@settings(max_examples=8, deadline=None)
+@example([DAY] * 10)
+@given(st.lists(st.sampled_from([DAY, NEXT_DAY]), max_size=6))
+def test_restating_never_changes_a_byte_of_older_files(
+    tmp_path_factory: pytest.TempPathFactory, restated: list[date]
+) -> None:
+    store = FeatureStore(tmp_path_factory.mktemp("store"))
+    capture_and_seal(store, DAY, NEXT_DAY)
+    for number, day in enumerate(restated, 2):
+        before = read_tree(store.root)
+        store.restate(made_restatement(number, day))
+        after = read_tree(store.root)
+        assert all(after[name] == before[name] for name in before if "/" in name)
+        assert set(before["manifest.csv"].splitlines()) < set(after["manifest.csv"].splitlines())
+        assert store.latest_revisions()[day] == restated[: number - 1].count(day) + 1
+        assert store.read_features(day)["sentiment_score"][0] == pytest.approx(number / 100 - 0.5)
+    assert store.verify() == []
+
+
+@pytest.mark.parametrize("nth", range(len(WRITES)), ids=WRITES)
+def test_a_restatement_that_fails_at_any_write_is_none_and_can_be_repeated(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    untouched = FeatureStore(tmp_path / "untouched")
+    for each in (store, untouched):
+        capture_and_seal(each, DAY)
+    monkeypatch.setattr(files.os, "replace", fail_at(nth))
+    with pytest.raises(OSError, match="pulled the plug"):
+        store.restate(made_restatement())
+    monkeypatch.undo()
+    pd.testing.assert_frame_equal(store.read_features(DAY), made_rows())
+    assert store.read_open_headlines().empty
+    assert (
+        store.recent_headlines(datetime(2026, 11, 20, tzinfo=UTC))["title"].tolist()
+        == made_evidence()["title"].tolist()
+    )
+    for each in (store, untouched):
+        each.restate(made_restatement())
+    assert read_tree(store.root) == read_tree(untouched.root)
+    assert store.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("session", "message"),
+    [
+        (made_restatement(2, NEXT_DAY), "session 2026-11-23 is not sealed; only a sealed one is restated"),
+        (
+            made_restatement(1),
+            "session 2026-11-20 was sealed at 2026-12-22T21:00:00Z; it cannot be restated at 2026-12-21",
+        ),
+        (replace(made_restatement(3), rows=made_rows(sentiment_score=2.0)), "2.000000 is above 1"),
+    ],
+)
+def test_a_bad_restatement_writes_nothing(store: FeatureStore, session: SessionToSeal, message: str) -> None:
     capture_and_seal(store, DAY)
-    strays = ["features/2025/2026-11-20.csv", "features/notes.txt", "headlines/2026/today.csv"]
-    for stray in strays:
-        (store.root / stray).parent.mkdir(exist_ok=True)
-        (store.root / stray).write_text("x")
-    assert [line.partition(": belongs nowhere")[0] for line in store.verify()] == [f"{store.root}/{s}" for s in strays]
-    assert store.captured_dates() == {DAY}
+    store.restate(made_restatement(2))
+    before = read_tree(store.root)
+    with pytest.raises(StoreError) as refusal:
+        store.restate(session)
+    assert message in str(refusal.value)
+    assert read_tree(store.root) == before
+
+
+# Damage
 
 
 def test_the_next_write_mends_the_data_package(store: FeatureStore) -> None:
@@ -382,11 +476,11 @@ def test_reading_a_changed_or_lost_sealed_file_is_refused(store: FeatureStore) -
         (
             b"2026-11-23,sealed",
             b"2026-11-20,sealed",
-            "line 3, column session_date: 2026-11-20 stands on line 2 already",
+            "line 3, column session_date, revision: 2026-11-20, 1 stands on line 2 already",
         ),
-        (b"2026-11-23,sealed", b"2026-11-19,sealed", "line 3, column session_date: out of order"),
+        (b"2026-11-23,sealed", b"2026-11-19,sealed", "line 3, column session_date, revision: out of order"),
         (b"session_date,state", b"session,state", "line 1: the header is not that of manifest"),
-        (b",9,1\n2026", b",9\n2026", "line 2: 14 cells, expected 15"),
+        (b",9,1,1\n2026", b",9,1\n2026", "line 2: 15 cells, expected 16"),
         (REVISION.encode(), b"main", "line 2, column model_revision: 'main' does not match"),
     ],
 )
@@ -429,15 +523,21 @@ def test_damaged_open_evidence_stops_the_seal(store: FeatureStore) -> None:
 # The contract for others
 
 
-@pytest.mark.parametrize("days", [(), (DAY,), (DAY, NEXT_DAY, THIRD_DAY)], ids=["no day", "one day", "three days"])
-def test_frictionless_accepts_the_package(store: FeatureStore, days: tuple[date, ...]) -> None:
+@pytest.mark.parametrize("days", [(), (DAY,), DAYS], ids=["no day", "one day", "three days"])
+@pytest.mark.parametrize("restated", [0, 1, 3])
+def test_frictionless_accepts_the_package(store: FeatureStore, days: tuple[date, ...], restated: int) -> None:
     store.create()
     capture_and_seal(store, *days)
     store.append_headlines(made_evidence(THIRD_DAY + timedelta(days=1)))
+    restated *= bool(days)
+    for number in range(2, restated + 2):
+        store.restate(made_restatement(number))
     report = Package(str(store.root / "datapackage.json")).validate()
     assert report.valid, report.flatten(["message"])
     assert {task.name: task.stats.get("rows", 0) for task in report.tasks} == {
-        "features": 3 * len(days), "headlines": 4 * len(days), "manifest": len(days), "feeds": 0,
+        "features": 3 * len(days), "headlines": 4 * len(days), "manifest": len(days) + restated, "feeds": 0,
+        **{f"features_r{number}": 3 for number in range(2, restated + 2)},
+        **{f"headlines_r{number}": 4 for number in range(2, restated + 2)},
     }  # fmt: skip
 
 

@@ -1,0 +1,124 @@
+"""python -m pipeline backfill: options to a backfill, and what it did to a few lines of text."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta, tzinfo
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from .archive import ArchiveColumns, read_archive
+from .backfill import Engine, Summary, list_sessions, run_backfill, score_locally
+from .backfill_seal import Backfill
+from .config import Settings, load_companies
+from .errors import ConfigError
+from .report import Report
+from .score import OnnxScorer, count_cores
+from .sessions import Sessions
+from .store import FeatureStore
+
+_MARGIN = timedelta(days=31)
+"""How far the calendar reaches beyond the days asked for: further than exchanges were ever closed since 1914."""
+
+
+def run(
+    args: argparse.Namespace, settings: Settings, scorer: OnnxScorer, code_revision: str, cpu: str, now: datetime
+) -> int:
+    """Backfill as ``args`` say and print what was done."""
+    start, end = _date("--start", args.start), _date("--end", args.end)
+    if start > end:
+        raise ConfigError(f"--start {start} is after --end {end}")
+    if args.latency_minutes < 0:
+        raise ConfigError(f"--latency-minutes {args.latency_minutes}: expected 0 or more")
+    latency = timedelta(minutes=args.latency_minutes)
+    rows = read_archive(args.archive, _columns(args), _zone(args.timezone))
+    calendar = Sessions(
+        settings.sessions.calendar, settings.sessions.cutoff_offset_minutes, start - _MARGIN, (now + _MARGIN).date()
+    )
+    sessions, companies = list_sessions(calendar, start, end, latency, now), load_companies(settings.tickers)
+    report, started = Report("backfill", now, scorer.revision, code_revision), perf_counter()
+    with _open_store(settings.store, args.dry_run) as store:
+        work = Backfill(settings, companies, sessions, store, latency, scorer.revision, code_revision, cpu)
+        summary = run_backfill(work, rows, _engine(args, scorer), report, progress=sys.stderr.isatty())
+    print("\n".join(_describe(work, summary, report, perf_counter() - started)))
+    print(f"store: {settings.store}" + ", untouched by this dry run" * args.dry_run)
+    return 0
+
+
+@contextmanager
+def _open_store(root: Path, is_dry_run: bool) -> Iterator[FeatureStore]:
+    """Yield the store at ``root``; for a dry run a copy of it that vanishes."""
+    if not is_dry_run:
+        yield FeatureStore(root)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        if root.exists():
+            shutil.copytree(root, Path(name) / "store")
+        yield FeatureStore(Path(name) / "store")
+
+
+def _engine(args: argparse.Namespace, scorer: OnnxScorer) -> Engine:
+    if args.workers < 0:
+        raise ConfigError(f"--workers {args.workers}: expected 1 or more, or 0 for every core")
+    if args.engine == "ray":
+        from .backfill_ray import score_on_ray
+
+        return partial(score_on_ray, scorer=scorer, workers=args.workers or count_cores(), address=args.address)
+    if args.address:
+        raise ConfigError(f"--address {args.address}: only --engine ray works on a cluster")
+    threads = args.workers or count_cores()
+    return partial(score_locally, scorer=OnnxScorer(scorer.folder.path, threads, scorer.batch_tokens))
+
+
+def _columns(args: argparse.Namespace) -> ArchiveColumns:
+    if not args.title_column:
+        raise ConfigError("--title-column: expected the name of the column of headlines")
+    if not args.time_column and not args.date_column:
+        raise ConfigError("expected --time-column or --date-column: without a time no headline counts for a session")
+    return ArchiveColumns(
+        args.title_column, args.time_column, args.date_column, args.ticker_column, args.source_column, args.url_column
+    )
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigError(f"--timezone {name}: expected a name such as UTC or America/New_York") from error
+
+
+def _date(option: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: expected a date such as 2015-01-02") from error
+
+
+def _describe(work: Backfill, summary: Summary, report: Report, seconds: float) -> Iterator[str]:
+    tally, first, last = summary.tally, work.sessions[0].session_date, work.sessions[-1].session_date
+    yield f"sessions: {first} to {last}, {summary.session_count:,} sealed now, {summary.skipped_count:,} before"
+    if not summary.session_count:
+        return
+    yield f"missed: {summary.missed_count:,} of them, the archive holds no headline of theirs"
+    yield f"archive: {tally.row_count:,} rows, {sum(tally.by_session.values()):,} of these sessions" + (
+        f", {tally.foreign_count:,} of them tagged outside the universe and linked by name alone"
+        if tally.foreign_count
+        else ""
+    )
+    for reason, count in tally.dropped.most_common():
+        yield f"dropped: {count:,} {reason}, first {tally.first[reason]}"
+    yield f"kept: {summary.headline_count:,} headlines, {summary.pair_count:,} headline-ticker pairs"
+    rates = " and ".join(
+        f"{count / seconds:,.0f} {unit}/s"
+        for count, unit in ((summary.headline_count, "headlines"), (summary.pair_count, "pairs"))
+    )
+    yield f"time: {seconds:,.1f} s, {rates}; " + ", ".join(
+        f"{stage.name} {stage.seconds:,.1f} s" for stage in report.stages.values()
+    )

@@ -1,0 +1,115 @@
+"""Write the universe of a tagged archive: index members of a period, named as the archive names their tickers.
+
+    python scripts/archive_universe.py news.parquet membership.csv --start 2011-07-06 --end 2016-08-15 --output out.csv
+
+The membership table has the columns ticker, start_date, end_date (empty for a member of today). A member whose ticker
+the archive never tags is left out, and so is one whose ticker the archive knows as another company's. Where the name
+agrees with pipeline/sp500.csv, name and aliases are taken from there. Prints counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from pipeline.config import load_companies  # noqa: E402
+from pipeline.records import Company  # noqa: E402
+
+RENAMED = {
+    "APTV": "DLPH", "BKNG": "PCLN", "CBRE": "CBG", "CPRI": "KORS", "JEF": "LUK", "KDP": "DPS", "WELL": "HCN",
+    "WYND": "WYN",
+}  # fmt: skip
+"""Members by the symbol they took after 2017, and the one before."""
+OTHER_COMPANY = frozenset(["DTV", "LIFE", "LSI", "MMI", "NSM"])
+"""Symbols of former members that belong to another company by 2017: DirecTV, Life Technologies, Motorola Mobility."""
+
+_PARENTHESES = re.compile(r"\([^)]*\)")
+_LEGAL_FORM = re.compile(
+    r",? (?:inc|incorporated|corp|corporation|co|company|plc|ltd|limited|nv|holdings|new)\.?$", re.IGNORECASE
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the table and say what it holds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("archive", type=Path, help="Parquet or CSV with one ticker and name per row")
+    parser.add_argument("membership", type=Path, help="CSV: ticker, start_date, end_date")
+    parser.add_argument("--start", required=True)
+    parser.add_argument("--end", required=True)
+    parser.add_argument("--output", required=True, type=Path)
+    args = parser.parse_args(argv)
+    members = list_members(pd.read_csv(args.membership, dtype=str), args.start, args.end)
+    names = name_tickers(_read(args.archive))
+    known = {company.ticker: company for company in load_companies(PROJECT / "pipeline" / "sp500.csv")}
+    tagged = [ticker for ticker in members if ticker in names and ticker not in OTHER_COMPANY]
+    companies = [describe(ticker, names[ticker], known) for ticker in tagged]
+    _write(args.output, companies)
+    agreeing = sum(ticker in known and agree(names[ticker], known[ticker].name) for ticker in tagged)
+    print(f"members from {args.start} to {args.end}: {len(members)}")
+    print(f"written: {len(companies)}, {agreeing} of them with the name and aliases of pipeline/sp500.csv")
+    print(f"left out: {len(members) - len(companies)} that the archive does not tag, or tags as another company")
+    return 0
+
+
+def list_members(table: pd.DataFrame, start: str, end: str) -> list[str]:
+    """Return the tickers that were in the index on any day from ``start`` to ``end``, by their older symbols."""
+    inside = (table["start_date"] <= end) & (table["end_date"].isna() | (table["end_date"] >= start))
+    return sorted({RENAMED.get(ticker, ticker) for ticker in table["ticker"][inside]})
+
+
+def name_tickers(rows: pd.DataFrame) -> dict[str, str]:
+    """Return the most frequent name of each ticker, the first in the alphabet where two are."""
+    counts = rows.groupby(["ticker", "name"]).size().reset_index(name="count")
+    counts = counts.sort_values(["ticker", "count", "name"], ascending=[True, False, True])
+    return dict(counts.drop_duplicates("ticker")[["ticker", "name"]].itertuples(index=False))
+
+
+def describe(ticker: str, name: str, known: Mapping[str, Company]) -> Company:
+    """Return the universe's row of ``ticker``."""
+    bare = strip_name(name)
+    if ticker not in known or not agree(name, known[ticker].name):
+        return Company(ticker, bare, (), "")
+    company = known[ticker]
+    aliases = dict.fromkeys([*company.aliases, bare] if bare != company.name else company.aliases)
+    return Company(ticker, company.name, tuple(aliases), company.exchange)
+
+
+def strip_name(name: str) -> str:
+    """Return ``name`` without legal form, article and remarks in parentheses: "Gap Inc (The)" is Gap."""
+    bare = re.sub(r"^(?:the|d/b/a) ", "", _PARENTHESES.sub("", name).strip(), flags=re.IGNORECASE)
+    while (shorter := _LEGAL_FORM.sub("", bare)) != bare:
+        bare = shorter
+    return bare.removesuffix(" &").strip()
+
+
+def agree(left: str, right: str) -> bool:
+    """Return whether two names begin alike, in their first four letters or as far as the shorter goes."""
+    one, two = (re.sub(r"[^a-z0-9]", "", strip_name(name).lower()) for name in (left, right))
+    length = min(len(one), len(two), 4)
+    return one[:length] == two[:length]
+
+
+def _read(path: Path) -> pd.DataFrame:
+    columns = ["ticker", "name"]
+    return pd.read_parquet(path, columns=columns) if path.suffix == ".parquet" else pd.read_csv(path, usecols=columns)
+
+
+def _write(path: Path, companies: Sequence[Company]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["ticker", "company", "aliases", "exchange"])
+        writer.writerows([c.ticker, c.name, "|".join(c.aliases), c.exchange] for c in companies)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
