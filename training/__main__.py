@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_experiments,
         add_publish,
         add_promote,
+        add_study,
     ):
         add(verbs)
     return parser
@@ -347,6 +348,34 @@ def run_promote(options: argparse.Namespace) -> int:
     )
     print(format_promotion(promotion))
     return 0 if promotion.is_accepted else JUDGED_AGAINST
+
+
+def add_study(verbs: Verbs) -> None:
+    """Add the verb that holds the features against returns."""
+    verb = _add_verb(verbs, "study", run_study, "--features feature_store --prices prices.parquet")
+    verb.add_argument("--features", type=Path, required=True, metavar="ROOT", help="feature store, a local folder")
+    verb.add_argument(
+        "--prices",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="Parquet or CSV: ticker,date,open,high,low,close,volume",
+    )
+    verb.add_argument("--output", type=Path, default=Path("docs") / "STUDY.md", help="report (default: docs/STUDY.md)")
+    verb.add_argument("--note", type=Path, metavar="FILE", help="Markdown about the data, put into the report")
+    verb.add_argument("--seed", type=int, default=0, help="of placebos, learners and bootstrap (default: 0)")
+
+
+def run_study(options: argparse.Namespace) -> None:
+    """measure whether the features predict returns, by rules set beforehand, and write what was found as a report"""
+    from .study import run_study as measure
+    from .study_report import write_report
+
+    _require_parent("--output", options.output)
+    note = read_text(options.note) if options.note else ""
+    study = measure(options.features, options.prices, options.seed)
+    write_report(study, options.output, note)
+    print(f"verdict: {study.verdict.answer} ({len(study.tests)} tests)\nreport: {options.output}")
 
 
 def make_ready(recipe: Recipe) -> None:
