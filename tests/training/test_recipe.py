@@ -57,8 +57,8 @@ CHANGES: dict[str, set[str]] = {
     "versions": {"flip_share", "swap_share"},
     "written": {"written_rows"},
 }
-OWN = {"baseline", "smoke", "adapter", "full-raw", "augmented", "default"}
-"""Recipes that are no experiments against the baseline: the embedded model's, those it builds on, the one before."""
+OWN = {"baseline", "smoke", "adapter", "full-raw", "full-finance", "augmented", "default"}
+"""Recipes that are no experiments against the baseline: the embedded model's and those it builds on or might."""
 
 
 @pytest.mark.parametrize("name", NAMES)
