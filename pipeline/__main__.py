@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import platform
 import resource
 import shutil
@@ -33,6 +34,9 @@ from .score import OnnxScorer
 from .sessions import Sessions
 from .store import FeatureStore
 
+UNREAD = 141
+"""Exit status after the reader of the output has left, as a shell gives it."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return 0 only when the data is good. A user's error is one line on stderr, without a traceback."""
@@ -45,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever reads us, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     except OSError as error:
         print(f"error: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
         return 1
@@ -80,7 +87,8 @@ def run_validate(args: argparse.Namespace) -> int:
     problems = store.verify()
     for problem in problems:
         print(problem)
-    print(f"{store.root}: {len(store.sealed_dates())} sealed sessions, {len(problems)} problems")
+    sealed = "" if problems else f"{len(store.sealed_dates())} sealed sessions, "
+    print(f"{store.root}: {sealed}{len(problems)} problems")
     return 1 if problems else 0
 
 

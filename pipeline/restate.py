@@ -108,7 +108,7 @@ def score_anew(line: Line, evidence: pd.DataFrame) -> pd.DataFrame:
     """
     names = {company.ticker: company.name for company in line.companies}
     is_known = evidence["ticker"].isin(list(names))
-    due = evidence[is_known].assign(company=evidence["ticker"].map(names))
+    due = evidence[is_known].assign(company=evidence.loc[is_known, "ticker"].map(names))
     scores = line.scorer.score(list_pairs(due), line.progress)
     return pd.concat([add_scores(due, scores, line.scorer.revision), evidence[~is_known]]).sort_index()
 

@@ -177,8 +177,9 @@ MANIFEST: tuple[Field, ...] = (
 )  # fmt: skip
 
 LINES: tuple[Field, ...] = (
-    Field("table", "string", "The sealed file: features or headlines.", enum=("features", "headlines")),
-    Field("line", "integer", "Line of that file, from 1, the header.", minimum=1),
+    Field("table", "string", "The sealed file: features or headlines; or manifest, whose line of the session it is.",
+          enum=("features", "headlines", "manifest")),
+    Field("line", "integer", "Line of that file, from 1, the header; 1 for the manifest's.", minimum=1),
     Field("ticker", "string", "Ticker of the row that begins on the line; empty for others.", pattern=TICKER_PATTERN,
           is_required=False),
     Field("digest", "string", "First 8 hex digits of the line's SHA-256, its end included.", pattern=DIGEST_PATTERN),
@@ -207,7 +208,8 @@ MANIFEST_TABLE = Table(
     ("session_date", "revision"),
 )  # fmt: skip
 LINE_TABLE = Table(
-    "lines", "A digest of every line of a session's two sealed files.", LINES, ("table", "line"), ("table", "line"),
+    "lines", "A digest of every line of a session's two sealed files, and of its line of the manifest.", LINES,
+    ("table", "line"), ("table", "line"),
     parent="state/",
 )  # fmt: skip
 FEED_TABLE = Table("feeds", "What is remembered of each feed between runs.", FEED_STATE, ("feed_id",), ("feed_id",))

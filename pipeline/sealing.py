@@ -12,7 +12,7 @@ from .errors import StoreError
 from .files import compute_sha256
 from .lines import encode_digests
 from .schema import FEATURE_TABLE, HEADLINE_TABLE, LINE_TABLE, MANIFEST_TABLE, SCHEMA_VERSION, Table, dated_path
-from .tables import encode_table, format_cells, require_valid, to_frame
+from .tables import encode_row, encode_table, format_cells, require_valid, to_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,6 @@ def encode_session(session: SessionToSeal, revision: int = 1) -> SealedFiles:
     features = _encode(FEATURE_TABLE, session.rows, day, revision)
     headlines = _encode(HEADLINE_TABLE, evidence, day, revision)
     contents = {FEATURE_TABLE: features, HEADLINE_TABLE: headlines}
-    digests = encode_digests({table.name: content for table, content in contents.items()})
     known = {
         "schema_version": SCHEMA_VERSION,
         "rows": len(session.rows),
@@ -63,7 +62,10 @@ def encode_session(session: SessionToSeal, revision: int = 1) -> SealedFiles:
     }
     cells = format_cells(MANIFEST_TABLE, pd.DataFrame([{**session.manifest_row, **known}], dtype=object))
     require_valid(MANIFEST_TABLE, cells, f"manifest, session {day}")
-    files = {dated_path(table, day, revision): content for table, content in (contents | {LINE_TABLE: digests}).items()}
+    contents[LINE_TABLE] = encode_digests(
+        {table.name: content for table, content in contents.items()} | {MANIFEST_TABLE.name: encode_row(cells[0])}
+    )
+    files = {dated_path(table, day, revision): content for table, content in contents.items()}
     return SealedFiles(files, cells[0])
 
 

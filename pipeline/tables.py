@@ -87,8 +87,12 @@ def pick_columns(table: Table, names: Sequence[str]) -> Callable[[list[str]], tu
 
 def encode_cells(table: Table, cells: Cells) -> bytes:
     """Return the file of valid, sorted ``cells``."""
-    rows = [list(table.names), *cells]
-    return "".join(",".join(map(_quote, row)) + "\n" for row in rows).encode()
+    return b"".join(map(encode_row, [table.names, *cells]))
+
+
+def encode_row(cells: Sequence[str]) -> bytes:
+    """Return one row of a file, its line end included."""
+    return (",".join(map(_quote, cells)) + "\n").encode()
 
 
 def decode_cells(table: Table, content: bytes, name: str) -> tuple[Cells, list[int]]:

@@ -22,7 +22,7 @@ from .schema import (
     dated_path,
     encode_package,
 )
-from .tables import Cells, decode_cells, find_violations
+from .tables import Cells, decode_cells, encode_row, find_violations
 
 _ROW_COUNTS = {FEATURE_TABLE.name: "rows", HEADLINE_TABLE.name: "headline_rows"}
 _SHARED = ("available_at", "model_revision", "schema_version")
@@ -87,12 +87,14 @@ def _check_sealed(root: Path, key: Key, entry: dict[str, str], name: str) -> Ite
     digest_path = root / dated_path(LINE_TABLE, *key)
     faults, digests = _read_digests(digest_path)
     yield from faults
+    if digests and name_false_digests(MANIFEST_TABLE.name, _of(MANIFEST_TABLE, digests), encode_row([*entry.values()])):
+        yield f"{name}: changed since it was sealed"
     for table in (FEATURE_TABLE, HEADLINE_TABLE):
         path = root / dated_path(table, *key)
         if not path.exists():
             yield f"{path}: missing, though its session is sealed; restore it"
             continue
-        content, own = path.read_bytes(), [row for row in digests if row[0] == table.name]
+        content, own = path.read_bytes(), _of(table, digests)
         problems, cells = _check_session(table, path, content, entry["session_date"])
         if compute_sha256(content) != entry[f"{table.name}_sha256"]:
             yield from _name_changes(table, path, content, entry, own, problems)
@@ -101,6 +103,10 @@ def _check_sealed(root: Path, key: Key, entry: dict[str, str], name: str) -> Ite
         yield from (f"{name}: {fault}" for fault in _check_entry(table, path, cells, entry))
         if not faults:
             yield from (f"{digest_path}: {fault}" for fault in name_false_digests(table.name, own, content))
+
+
+def _of(table: Table, digests: Cells) -> Cells:
+    return [row for row in digests if row[0] == table.name]
 
 
 def _read_digests(path: Path) -> tuple[list[str], Cells]:

@@ -249,6 +249,14 @@ def test_a_ticker_that_left_the_universe_keeps_its_row_and_its_old_scores(root: 
     assert "old scores kept: 1 headline-ticker rows, of tickers that are no longer" in restatement_text(found)
 
 
+def test_a_session_whose_tickers_have_all_left_keeps_all_scores(root: Path) -> None:
+    line = replace(stern_line(root), companies=(replace(COMPANIES[0], ticker="ZTS"),))
+    day, store = days(0, 0)[0], FeatureStore(root)
+    before = store.read_headlines(day)
+    restate(line, day, day)
+    assert store.read_headlines(day).equals(before)
+
+
 def test_sessions_older_than_the_calendar_of_the_line_are_restated(root: Path, tmp_path: Path) -> None:
     from pipeline.sessions import Sessions
 

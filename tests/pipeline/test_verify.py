@@ -155,7 +155,7 @@ def test_digests_that_went_too_are_no_excuse(store: FeatureStore, name: str) -> 
     else:
         (store.root / FEATURES).write_bytes(sound)
         edit(store.root / MANIFEST, files.compute_sha256(sound).encode(), b"0" * 64)
-        expected = [f"{FEATURES}: changed {SINCE}: SHA-256"]
+        expected = [f"{MANIFEST}: line 2 (2026-11-20): changed {SINCE}", f"{FEATURES}: changed {SINCE}: SHA-256"]
     found = name_problems(store)
     assert len(found) == len(expected)
     assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
@@ -186,6 +186,8 @@ def test_digests_that_went_too_are_no_excuse(store: FeatureStore, name: str) -> 
             b'cores",9,1,3',
             "line 3 (2026-11-20): revision 3 follows revision 1; one between them is missing",
         ),
+        (b'cores",9,1,2', b'cores",7,1,2', f"line 3 (2026-11-20): changed {SINCE}"),
+        (b"Made-up CPU", b"Other CPU", f"line 3 (2026-11-20): changed {SINCE}"),
         (b",sealed,", b",missed,", "line 3 (2026-11-20): state is missed, but sealed in revision 1; it never changes"),
         (
             b"2026-11-20T21:00:00Z",
