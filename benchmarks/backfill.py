@@ -1,9 +1,10 @@
 """Time the backfill of a real archive: both engines, one and two workers, memory at two lengths, equal bytes.
 
-    python -m benchmarks.backfill [--count 20000] [--workers 1 2] [--write docs/BACKFILL.md]
+    python -m benchmarks.backfill [--count 60000] [--workers 1 2] [--write docs/BACKFILL.md]
 
 Reads the first so many rows of market/reuters_tagged in FINANCIAL_SENTIMENT_DATA (or ../shared/data); its universe is
-pipeline/sp500.csv. Every run has a process of its own. --write puts the tables between the marks of that file.
+pipeline/sp500.csv. Every run has a process of its own and, with everything it starts, as many cores as workers.
+--write puts the tables between the marks of that file.
 """
 
 from __future__ import annotations
@@ -39,11 +40,15 @@ Run = dict[str, Any]
 
 
 def main() -> int:
-    """Measure, print, write where asked; return 1 when two stores differ or the data is absent."""
+    """Measure, print, write where asked; return 1 when two stores differ, or the page or the data is absent."""
     args = _parser().parse_args()
     if args.one:
-        print(json.dumps(run_once(*args.one[:1], int(args.one[1]), *map(Path, args.one[2:]))))
+        engine, workers, archive, root = args.one
+        print(json.dumps(run_once(engine, int(workers), Path(archive), Path(root))))
         return 0
+    if args.write and not has_marks(args.write):
+        print(f"error: {args.write}: expected a page with {BEGIN} and, below it, {END}", file=sys.stderr)
+        return 1
     source = Path(os.environ.get("FINANCIAL_SENTIMENT_DATA", "../shared/data")) / "market/reuters_tagged/news.parquet"
     if not source.is_file():
         print(f"error: {source}: no such archive; set FINANCIAL_SENTIMENT_DATA", file=sys.stderr)
@@ -53,12 +58,17 @@ def main() -> int:
         short, whole = (cut_archive(source, count, Path(name)) for count in (args.count // 4, args.count))
         runs = [measure("local", args.workers[0], short, Path(name))]
         runs += [measure(engine, n, whole, Path(name)) for engine in args.engines for n in args.workers]
-    report = "\n".join(_report(runs, began, neighbours.find_share()))
+    report = "\n".join(_report(runs, args.count, began, neighbours.find_share()))
     print(report)
     if args.write:
-        head, tail = args.write.read_text().split(BEGIN)[0], args.write.read_text().split(END)[1]
-        args.write.write_text(f"{head}{BEGIN}\n{report}\n{END}{tail}")
+        head, _, rest = args.write.read_text(encoding="utf-8").partition(BEGIN)
+        args.write.write_text(f"{head}{BEGIN}\n{report}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
     return int(len({run["digest"] for run in runs[1:]}) > 1)
+
+
+def has_marks(page: Path) -> bool:
+    """Return whether there is such a page, with a place for the tables."""
+    return page.is_file() and END in page.read_text(encoding="utf-8").partition(BEGIN)[2]
 
 
 def cut_archive(source: Path, count: int, folder: Path) -> Path:
@@ -87,10 +97,13 @@ def run_once(engine: str, workers: int, archive: Path, root: Path) -> Run:
     """Backfill ``archive`` into ``root`` and return counts, seconds by stage and the peak memory of this process."""
     from pyarrow import parquet
 
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:workers])
     days = parquet.read_table(archive, columns=["date_utc"])["date_utc"]
     start, end = (date.fromisoformat(days[i].as_py()) for i in (0, -1))
     settings, now = load_settings(), datetime.now(UTC)
+    loading = perf_counter()
     scorer = OnnxScorer(HOME / "default_model", workers, settings.score.batch_tokens)
+    load_s = perf_counter() - loading
     calendar = Sessions(settings.sessions.calendar, 0, start - timedelta(days=31), (now + timedelta(days=31)).date())
     sessions = list_sessions(calendar, start, end, LATENCY, now)
     companies = load_companies(HOME / "sp500.csv")
@@ -104,6 +117,7 @@ def run_once(engine: str, workers: int, archive: Path, root: Path) -> Run:
         "sessions": summary.session_count,
         "headlines": summary.headline_count,
         "pairs": summary.pair_count,
+        "load_s": load_s,
         "wall_s": perf_counter() - started,
         "stages": {stage.name: stage.seconds for stage in report.stages.values()},
         "peak_mb": read_peak_memory(),
@@ -126,23 +140,13 @@ def _engine(name: str, scorer: OnnxScorer, workers: int) -> Engine:
     return partial(score_on_ray, scorer=scorer, workers=workers)
 
 
-def _report(runs: Sequence[Run], began: datetime, busy_share: float) -> Iterator[str]:
+def _report(runs: Sequence[Run], count: int, began: datetime, busy_share: float) -> Iterator[str]:
     machine, whole = describe_machine(), runs[1:]
+    rows, sessions, headlines, pairs = (whole[0][name] for name in ("rows", "sessions", "headlines", "pairs"))
     yield f"Measured {began:%Y-%m-%d %H:%M} UTC on {machine.processor}, {machine.cores} cores; other processes took"
-    yield f"{busy_share:.0%} of the machine meanwhile. Archive: {whole[0]['rows']:,} rows of {whole[0]['sessions']:,}"
-    yield f"sessions, {whole[0]['headlines']:,} headlines kept, {whole[0]['pairs']:,} headline-ticker pairs.\n"
-    yield "| engine | workers | rows/s | pairs/s | pairs/s per worker | times one worker | cold start, s |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
-    base = {}
-    for run in whole:
-        cold = run["stages"].get("started", 0.0)
-        seconds = run["wall_s"] - cold
-        rate = run["pairs"] / seconds
-        ratio = rate / base.setdefault(run["engine"], rate)
-        yield (
-            f"| {run['engine']} | {run['workers']} | {run['rows'] / seconds:,.0f} | {rate:,.0f} | "
-            f"{rate / run['workers']:,.0f} | {ratio:.2f} | {cold:.1f} |"
-        )
+    yield f"{busy_share:.0%} of the machine meanwhile. Archive: the first {count:,} rows, {rows:,} of them in"
+    yield f"{sessions:,} sessions; {headlines:,} headlines kept, {pairs:,} headline-ticker pairs.\n"
+    yield from _list_rates(whole)
     yield "\n| share of the wall time | " + " | ".join(f"{run['engine']} {run['workers']}" for run in whole) + " |"
     yield "| --- |" + " --- |" * len(whole)
     for stage in dict.fromkeys(name for run in whole for name in run["stages"]):
@@ -155,9 +159,24 @@ def _report(runs: Sequence[Run], began: datetime, busy_share: float) -> Iterator
     yield f"\nAll {len(whole)} stores are {'equal to the byte' if is_same else 'NOT equal'}."
 
 
+def _list_rates(runs: Sequence[Run]) -> Iterator[str]:
+    """Yield the table of rates: those after the cold start, which is the model's loading and the cluster's start."""
+    yield "| engine | cores | headlines/s | headlines/s per core | times one core | rows/s | pairs/s | cold start, s |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    base: dict[str, float] = {}
+    for run in runs:
+        cluster_s = run["stages"].get("started", 0.0)
+        headlines, rows, pairs = (run[name] / (run["wall_s"] - cluster_s) for name in ("headlines", "rows", "pairs"))
+        yield (
+            f"| {run['engine']} | {run['workers']} | {headlines:,.0f} | {headlines / run['workers']:,.0f} | "
+            f"{headlines / base.setdefault(run['engine'], headlines):.2f} | {rows:,.0f} | {pairs:,.0f} | "
+            f"{run['load_s'] + cluster_s:.1f} |"
+        )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=20_000, help="rows of the archive (default: 20000)")
+    parser.add_argument("--count", type=int, default=60_000, help="rows of the archive (default: 60000)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--engines", nargs="+", choices=("local", "ray"), default=["local", "ray"])
     parser.add_argument("--write", type=Path, metavar="FILE", help="also put the tables into this file")

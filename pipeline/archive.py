@@ -24,10 +24,11 @@ from .schema import TICKER_PATTERN
 from .titles import split_publisher, strip_markup
 
 BATCH_ROWS = 8192
-"""Rows of a Parquet file that are held at a time."""
+"""Rows of an archive that are held at a time."""
+INSTALL = "pip install -r pipeline/requirements-backfill.txt"
+"""What Parquet archives and Ray need beyond the daily line."""
 
 _SUFFIXES = (".parquet", ".csv", ".csv.gz")
-_INSTALL = "pip install -r pipeline/requirements-backfill.txt"
 _DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)", re.ASCII)
 _DAY = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ].*)?", re.ASCII)
 _LONGEST_CELL = 2**31 - 1
@@ -73,7 +74,8 @@ def read_archive(path: Path, columns: ArchiveColumns, zone: tzinfo) -> Iterator[
     """Yield every row of an archive, in its order. Times without an offset and bare dates are read in ``zone``.
 
     Raises:
-        ArchiveError: the file is missing, empty or neither Parquet nor CSV, or lacks a column; names what it has.
+        ArchiveError: the file is missing, empty or neither Parquet nor CSV, or lacks a column or has it twice, or a CSV
+            has a stray quote: what follows such a quote would be lost without a word. Names what was found and where.
     """
     named = [getattr(columns, field.name) for field in fields(columns)]
     wanted = list(dict.fromkeys(name for name in named if name))
@@ -147,18 +149,28 @@ def _read_tickers(value: Any) -> Iterator[str]:
 def _read_csv(path: Path, wanted: Sequence[str]) -> Iterator[list[str] | None]:
     """Yield the cells of the columns ``wanted``; None for a row with too few or too many."""
     csv.field_size_limit(_LONGEST_CELL)
-    line = 0
+    line = row_count = 0
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+            reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            places = _place(path, wanted, header)
+            places, line = _place(path, wanted, header), reader.line_num
             for cells in reader:
                 line = reader.line_num
                 if cells:
+                    row_count += 1
                     yield [cells[place] for place in places] if len(cells) == len(header) else None
-    except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise ArchiveError(f"{path}: after line {line}: not a UTF-8 CSV file: {error}") from error
+    except csv.Error as error:
+        raise ArchiveError(f"{path}: line {line + 1}: no row of a CSV file, perhaps a stray quote: {error}") from error
+    except UnicodeDecodeError as error:  # its position is one in the decoder's buffer
+        raise ArchiveError(f"{path}: not UTF-8, {_somewhere(row_count)}") from error
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise ArchiveError(f"{path}: not a whole gzip file, {_somewhere(row_count)}: {error}") from error
+
+
+def _somewhere(row_count: int) -> str:
+    """Return where a file is at fault of which ``row_count`` rows were read: text is decoded a block ahead."""
+    return f"somewhere after row {row_count:,} below the header" if row_count else "among the first rows"
 
 
 def _read_parquet(path: Path, wanted: Sequence[str]) -> Iterator[list[Any]]:
@@ -167,7 +179,7 @@ def _read_parquet(path: Path, wanted: Sequence[str]) -> Iterator[list[Any]]:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
-        raise ArchiveError(f"{path}: reading Parquet needs pyarrow: {_INSTALL}") from error
+        raise ArchiveError(f"{path}: reading Parquet needs pyarrow: {INSTALL}") from error
     try:
         with parquet.ParquetFile(path) as file:
             _place(path, wanted, file.schema_arrow.names)
@@ -196,4 +208,7 @@ def _place(path: Path, wanted: Sequence[str], found: Sequence[str]) -> list[int]
     missing = [name for name in wanted if name not in found]
     if missing:
         raise ArchiveError(f"{path}: no column {', '.join(missing)}; found {', '.join(found)}")
+    for name in wanted:
+        if found.count(name) > 1:
+            raise ArchiveError(f"{path}: {found.count(name)} columns are called {name}; expected one")
     return [list(found).index(name) for name in wanted]

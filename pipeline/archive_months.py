@@ -11,17 +11,15 @@ from datetime import date, datetime
 from itertools import groupby, islice
 from pathlib import Path
 
-from .archive import ArchiveRow, BadRow
+from .archive import BATCH_ROWS, ArchiveRow, BadRow
 from .identity import identify
 from .records import Headline, Session
-
-BATCH_ROWS = 8192
-"""Rows that are held before they are appended to their months."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What an archive's rows came to. ``first`` names the first row dropped for each reason, counted from 1.
+    """What an archive's rows came to. ``first`` names the first row dropped for each reason; the first row
+    below the header is row 1.
 
     ``by_session`` counts the rows of each session; ``foreign_count`` those of them whose tickers are all outside the
     universe, which are linked by name alone.
@@ -51,7 +49,7 @@ def split_archive(
             placed = row if isinstance(row, BadRow) else _place(row, sessions, cutoffs)
             if isinstance(placed, BadRow):
                 tally.dropped[placed.reason] += 1
-                tally.first.setdefault(placed.reason, f"row {number}, {placed.found[:60]!r}")
+                tally.first.setdefault(placed.reason, f"row {number} below the header, {placed.found[:60]!r}")
                 continue
             session_date, sound = placed
             tally.by_session[session_date] += 1

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from .archive import ArchiveRow, BadRow
 from .archive_months import Tally, split_archive
+from .backfill_leftovers import remove_leftovers
 from .backfill_link import FEED_ID, LinkJob, list_blocks, look_back, recall
 from .backfill_seal import Backfill, recall_past, seal_sessions
 from .errors import ArchiveError, ConfigError, StoreError
@@ -51,6 +52,8 @@ def run_backfill(
 ) -> Summary:
     """Seal every session of ``work`` that is not sealed yet, from the ``rows`` of an archive.
 
+    What a killed backfill left of sessions it did not seal is removed first.
+
     Raises:
         ArchiveError: no row of the archive counts for any of the sessions.
         StoreError: the sessions do not follow on what is sealed, or the daily line has captured some of them.
@@ -58,6 +61,7 @@ def run_backfill(
     """
     with work.store.lock(), tempfile.TemporaryDirectory(prefix="backfill-") as name:
         pending = list_pending(work.store, work.sessions)
+        remove_leftovers(work.store)
         summary = Summary(skipped_count=len(work.sessions) - len(pending))
         if not pending:
             return summary

@@ -22,6 +22,7 @@ from typing import Any
 
 import pandas as pd
 
+from .archive import INSTALL
 from .backfill_link import LinkJob, list_blocks
 from .config import HOME
 from .errors import EngineError
@@ -31,7 +32,6 @@ from .schema import HEADLINE_TABLE
 from .score import OnnxScorer
 from .tables import to_frame
 
-_INSTALL = "pip install -r pipeline/requirements-backfill.txt"
 _STORE_BYTES = 512 * 2**20
 """Object store of a cluster of our own: blocks under way are a few megabytes, the model some tens."""
 BLOCK_BYTES = 2**20
@@ -146,7 +146,7 @@ def open_cluster(workers: int, address: str | None) -> Iterator[Any]:
         import ray
         import ray.data
     except ImportError as error:
-        raise EngineError(f"--engine ray needs Ray: {_INSTALL}") from error
+        raise EngineError(f"--engine ray needs Ray: {INSTALL}") from error
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"ray\.")  # that the first operator has one input is meant

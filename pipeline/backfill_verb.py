@@ -26,6 +26,7 @@ from .store import FeatureStore
 
 _MARGIN = timedelta(days=31)
 """How far the calendar reaches beyond the days asked for: further than exchanges were ever closed since 1914."""
+_LONGEST_LATENCY = timedelta(days=7)
 
 
 def run(
@@ -35,9 +36,7 @@ def run(
     start, end = _date("--start", args.start), _date("--end", args.end)
     if start > end:
         raise ConfigError(f"--start {start} is after --end {end}")
-    if args.latency_minutes < 0:
-        raise ConfigError(f"--latency-minutes {args.latency_minutes}: expected 0 or more")
-    latency = timedelta(minutes=args.latency_minutes)
+    latency = _latency(args.latency_minutes)
     rows = read_archive(args.archive, _columns(args), _zone(args.timezone))
     calendar = Sessions(
         settings.sessions.calendar, settings.sessions.cutoff_offset_minutes, start - _MARGIN, (now + _MARGIN).date()
@@ -46,10 +45,32 @@ def run(
     report, started = Report("backfill", now, scorer.revision, code_revision), perf_counter()
     with _open_store(settings.store, args.dry_run) as store:
         work = Backfill(settings, companies, sessions, store, latency, scorer.revision, code_revision, cpu)
+        for line in list_changes(work):
+            print(line, flush=True)
         summary = run_backfill(work, rows, _engine(args, scorer), report, progress=sys.stderr.isatty())
     print("\n".join(_describe(work, summary, report, perf_counter() - started)))
     print(f"store: {settings.store}" + ", untouched by this dry run" * args.dry_run)
     return 0
+
+
+def list_changes(work: Backfill) -> list[str]:
+    """Return a line for the model and for the latency if sessions sealed before have another than those to come."""
+    manifest = work.store.sealed()
+    if manifest.empty or work.sessions[-1].session_date <= manifest["session_date"].max():
+        return []
+    first = manifest[manifest["revision"] == 1]
+    models, latencies = set(manifest["model_revision"]), set(first["available_at"] - first["cutoff_at"])
+    lines = []
+    if models != {work.model_revision}:
+        others = ", ".join(sorted(models - {work.model_revision}))
+        lines.append(f"model: earlier sessions have model_revision {others}, new ones {work.model_revision}")
+    if latencies != {work.latency}:
+        least, most, new = (
+            f"{each / timedelta(minutes=1):g}" for each in (min(latencies), max(latencies), work.latency)
+        )
+        before = least if least == most else f"{least} to {most}"
+        lines.append(f"latency: earlier sessions have {before} minutes, new ones {new}")
+    return lines
 
 
 @contextmanager
@@ -85,6 +106,13 @@ def _columns(args: argparse.Namespace) -> ArchiveColumns:
     return ArchiveColumns(
         args.title_column, args.time_column, args.date_column, args.ticker_column, args.source_column, args.url_column
     )
+
+
+def _latency(minutes: int) -> timedelta:
+    longest = _LONGEST_LATENCY // timedelta(minutes=1)
+    if not 0 <= minutes <= longest:
+        raise ConfigError(f"--latency-minutes {minutes}: expected 0 to {longest} (seven days)")
+    return timedelta(minutes=minutes)
 
 
 def _zone(name: str) -> tzinfo:

@@ -139,9 +139,19 @@ def bad_archives() -> Iterator[tuple[str, bytes, str]]:
     good = b"time,headline,ticker,source,url\n"
     yield "empty.csv", b"", "empty file"
     yield "column.csv", b"published,title\n", "no column headline, time, ticker, source, url; found published, title"
-    yield "latin.csv", good + f"{NOON},Caf\xe9,,,\n".encode("latin-1"), "after line 0: not a UTF-8 CSV file"
-    yield "plain.csv.gz", good, "not a UTF-8 CSV file"
-    yield "cut.csv.gz", gzip.compress(good * 9000)[:-20], "not a UTF-8 CSV file"
+    yield "latin.csv", good + f"{NOON},Caf\xe9,,,\n".encode("latin-1"), "latin.csv: not UTF-8, among the first rows"
+    rows = [f"{NOON},Apple beats,,,\n".encode()] * 60
+    yield "late.csv", good + b"".join(rows * 50) + b"\xff\n", "late.csv: not UTF-8, somewhere after row 2,"
+    yield (
+        "quote.csv",
+        good + b"".join([*rows[:30], f'{NOON},"Apple beats,,,\n'.encode(), *rows[30:]]),
+        "line 32: no row",
+    )
+    yield "inner.csv", good + f'{NOON},"Apple "beats"",,,\n'.encode(), "line 2: no row of a CSV file"
+    yield "header.csv", b'time,"headline\n' + rows[0], "line 1: no row of a CSV file"
+    yield "twice.csv", b"time,headline,headline,ticker,source,url\n", "2 columns are called headline; expected one"
+    yield "plain.csv.gz", good, "not a whole gzip file, among the first rows: "
+    yield "cut.csv.gz", gzip.compress(good * 9000)[:-20], "not a whole gzip file, somewhere after row "
     yield "text.parquet", good, "not a Parquet file"
     yield "news.json", b"[]", "expected a file that ends in .parquet, .csv, .csv.gz"
 
@@ -154,6 +164,16 @@ def test_a_bad_archive_is_named_with_its_fault(tmp_path: Path, name: str, conten
     assert str(tmp_path / name) in str(caught.value)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_quotes_inside_a_cell_are_no_fault(tmp_path: Path) -> None:
+    assert (
+        getattr(read_one(tmp_path, 'The "new" Apple, in Ohio', "headline"), "title", "") == 'The "new" Apple, in Ohio'
+    )
+    path = tmp_path / "a.csv"
+    path.write_text(f'time,headline\n{NOON},Apple "beats" all\n')
+    (row,) = read_archive(path, ArchiveColumns("headline", time="time"), UTC)
+    assert getattr(row, "title", "") == 'Apple "beats" all'
 
 
 def test_a_missing_archive_is_named(tmp_path: Path) -> None:
@@ -185,6 +205,9 @@ def test_parquet_is_read_like_csv_whatever_types_its_columns_have(tmp_path: Path
     assert naive.published_at == moments[0]
     with pytest.raises(ArchiveError, match="no column title; found time, naive, day, headline, tags"):
         list(read_archive(tmp_path / "a.parquet", ArchiveColumns("title", time="time"), UTC))
+    parquet.write_table(table.append_column("headline", table["headline"]), tmp_path / "twice.parquet")
+    with pytest.raises(ArchiveError, match="2 columns are called headline; expected one"):
+        list(read_archive(tmp_path / "twice.parquet", columns, UTC))
 
 
 def row_at(moment: datetime, title: str = "Apple beats estimates", symbols: tuple[str, ...] = ()) -> ArchiveRow:
@@ -208,7 +231,10 @@ def test_rows_are_counted_for_the_session_whose_window_holds_them(tmp_path: Path
     counts = {first.session_date: 2, SESSIONS[1].session_date: 1, last.session_date: 1}
     assert dict(tally.by_session) == counts
     assert dict(tally.dropped) == {"out of range": 2, "no time": 2}
-    assert tally.first == {"out of range": f"row 1, {first.opens_after.isoformat()!r}", "no time": "row 7, ''"}
+    assert tally.first == {
+        "out of range": f"row 1 below the header, {first.opens_after.isoformat()!r}",
+        "no time": "row 7 below the header, ''",
+    }
 
 
 def test_rows_of_sealed_sessions_are_counted_but_not_kept(tmp_path: Path) -> None:

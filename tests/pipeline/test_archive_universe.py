@@ -65,6 +65,39 @@ def test_the_most_frequent_name_of_a_ticker_counts() -> None:
     assert name_tickers(rows) == {"A": "Old", "B": "One"}
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"archive": "absent.csv"}, "absent.csv: expected a table with the columns ticker, name: "),
+        ({"archive": "m.csv"}, "m.csv: expected a table with the columns ticker, name: "),
+        ({"archive": "empty.csv"}, "empty.csv: expected a table with the columns ticker, name: "),
+        ({"membership": "absent.csv"}, "absent.csv: expected a table with the columns ticker, start_date, end_date: "),
+        ({"membership": "a.csv"}, "a.csv: expected a table with the columns ticker, start_date, end_date: "),
+        ({"start": "2011"}, "--start 2011: expected a date such as 2011-07-06"),
+        ({"end": "soon"}, "--end soon: expected a date such as 2011-07-06"),
+        ({"start": "2017-01-01"}, "--start 2017-01-01 is after --end 2016-08-15"),
+    ],
+)
+def test_a_file_or_day_that_is_not_usable_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("ticker,name\nAAPL,Apple Inc\n")
+    (tmp_path / "m.csv").write_text("ticker,start_date,end_date\nAAPL,1996-01-02,\n")
+    (tmp_path / "empty.csv").write_text("")
+    said = {"archive": "a.csv", "membership": "m.csv", "start": "2011-07-06", "end": "2016-08-15"} | changes
+    argv = [said["archive"], said["membership"], "--start", said["start"], "--end", said["end"], "--output", "out.csv"]
+    assert main(argv) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_the_table_it_writes_is_a_universe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archive, membership, output = tmp_path / "a.csv", tmp_path / "m.csv", tmp_path / "out" / "universe.csv"
     archive.write_text('ticker,name\nAAPL,Apple Inc\nXYZ,"Xylo, Yarn & Zinc Inc"\nXYZ,"Xylo, Yarn & Zinc Inc"\n')

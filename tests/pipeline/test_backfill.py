@@ -14,10 +14,12 @@ from xml.sax.saxutils import escape
 import pandas as pd
 import pytest
 
+from benchmarks.backfill import main as benchmark
 from pipeline.__main__ import main
 from pipeline.archive import ArchiveColumns
 from pipeline.backfill import list_pending, list_sessions, score_locally
 from pipeline.backfill_link import LinkJob, Memory, list_blocks
+from pipeline.backfill_verb import list_changes
 from pipeline.errors import ArchiveError, ConfigError, StoreError
 from pipeline.records import Feed, Session
 from pipeline.report import Report
@@ -166,6 +168,30 @@ def test_after_a_kill_in_the_middle_of_a_month_the_same_command_ends_with_the_sa
     assert files_of(store) == files_of(whole)
 
 
+@pytest.mark.parametrize(("written", "count"), [(5, 1), (40, 10)])
+def test_after_a_kill_a_run_with_an_earlier_end_leaves_nothing_of_later_sessions(
+    tmp_path: Path, archive: Path, written: int, count: int
+) -> None:
+    store = tmp_path / "store"
+    command = [sys.executable, "-c", KILLED, str(store), str(archive), str(written)]
+    subprocess.run(command, cwd=PROJECT, check=False, env=os.environ | {"TMPDIR": str(tmp_path)})
+    assert FeatureStore(store).captured_dates() - FeatureStore(store).sealed_dates()
+    backfill(store, archive, LONG[:count])
+    assert FeatureStore(store).verify() == []
+    assert FeatureStore(store).captured_dates() == FeatureStore(store).sealed_dates()
+    backfill(store, archive, LONG[:10])
+    backfill(tmp_path / "undisturbed", archive, LONG[: len(FeatureStore(store).sealed_dates())])
+    assert files_of(store) == files_of(tmp_path / "undisturbed")
+
+
+def test_a_package_that_a_kill_left_ahead_of_the_manifest_is_put_right(tmp_path: Path, archive: Path) -> None:
+    backfill(tmp_path / "store", archive, LONG[:3])
+    before = files_of(tmp_path / "store")
+    (tmp_path / "store" / "datapackage.json").write_text("{}")
+    backfill(tmp_path / "store", archive, LONG[:3])
+    assert files_of(tmp_path / "store") == before
+
+
 def test_blocks_are_bounded_and_miss_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
     monkeypatch.setattr("pipeline.backfill_link.BLOCK_PAIRS", 10)
     sizes = []
@@ -197,8 +223,9 @@ def test_an_archive_without_a_headline_of_these_sessions_says_what_was_found(tmp
     path = write_csv(tmp_path / "a.csv", rows)
     with pytest.raises(ArchiveError) as caught:
         backfill(tmp_path / "store", path, LONG)
-    assert "1 unreadable time (row 1, 'yesterday'), 1 out of range (row 2, '2020-01-02T12:00:00+00:00')" in str(
-        caught.value
+    assert (
+        "1 unreadable time (row 1 below the header, 'yesterday'), 1 out of range (row 2 below the header, '2020"
+        in str(caught.value)
     )
     assert not (tmp_path / "store").exists()
 
@@ -308,6 +335,34 @@ def test_the_verb_tells_what_it_did_and_goes_on_where_it_stopped(
     assert FeatureStore(root).verify() == []
 
 
+def test_another_model_or_latency_than_before_is_said(
+    tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "store"
+    backfill(root, archive, LONG[:2])
+    assert list_changes(open_backfill(root, LONG[:3])) == []
+    assert list_changes(open_backfill(root, LONG[:2], "f" * 40)) == []
+    assert list_changes(open_backfill(tmp_path / "new", LONG, "f" * 40)) == []
+    assert main(options(archive, root, **{"latency-minutes": "90"})) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith(f"model: earlier sessions have model_revision {WordScorer.revision}, new ones ")
+    assert told[1] == "latency: earlier sessions have 60 minutes, new ones 90"
+
+
+@pytest.mark.parametrize("content", ["", "<!-- end of figures --> <!-- figures -->"])
+def test_the_benchmark_refuses_a_page_without_a_place_for_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(content)
+    monkeypatch.setattr(sys, "argv", ["backfill", "--write", str(page)])
+    assert benchmark() == 1
+    assert capsys.readouterr().err == (
+        f"error: {page}: expected a page with <!-- figures --> and, below it, <!-- end of figures -->\n"
+    )
+    assert page.read_text() == content
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -317,7 +372,9 @@ def test_the_verb_tells_what_it_did_and_goes_on_where_it_stopped(
         ({"title-column": ""}, "--title-column: expected the name"),
         ({"time-column": "when"}, f"no column when; found {', '.join(HEADER)}"),
         ({"timezone": "Mars/Olympus"}, "--timezone Mars/Olympus: expected a name such as UTC"),
-        ({"latency-minutes": "-1"}, "--latency-minutes -1: expected 0 or more"),
+        ({"latency-minutes": "-1"}, "--latency-minutes -1: expected 0 to 10080 (seven days)"),
+        ({"latency-minutes": "10081"}, "--latency-minutes 10081: expected 0 to 10080 (seven days)"),
+        ({"latency-minutes": "99999999999"}, "--latency-minutes 99999999999: expected 0 to 10080"),
         ({"workers": "-1"}, "--workers -1: expected 1 or more"),
         ({"address": "auto"}, "--address auto: only --engine ray"),
         ({"universe": "absent.csv"}, "absent.csv"),
