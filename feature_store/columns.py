@@ -51,16 +51,17 @@ NEUTRAL: Mapping[str, float] = MappingProxyType(
 of 1, everything else is 0. A number column added by a later schema version counts as 0."""
 
 
-def list_names(names: str | Iterable[str]) -> list[str]:
-    """Return ``names`` in order, each once; a single text is one name."""
-    return [names] if isinstance(names, str) else list(dict.fromkeys(names))
+def list_names(names: str | Iterable[str], what: str) -> list[str]:
+    """Return ``names`` in order, each once; a single text is one name.
 
-
-def require_columns(found: Iterable[str], needed: Iterable[str], what: str) -> None:
-    """Raise a FeatureStoreError that names ``what`` and every one of ``needed`` that is not among ``found``."""
-    missing = sorted(set(needed) - set(found))
-    if missing:
-        raise FeatureStoreError(f"{what}: column {', '.join(missing)} is missing")
+    Raises:
+        FeatureStoreError: something among them is no text; ``what`` is the argument.
+    """
+    found = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+    wrong = [name for name in found if not isinstance(name, str)]
+    if wrong:
+        raise FeatureStoreError(f"{what}: {wrong[0]!r} is no text, expected one name or several")
+    return list(dict.fromkeys(found))
 
 
 def require_fill(fill: str | None) -> None:

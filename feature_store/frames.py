@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from .columns import NEUTRAL, require_columns, require_fill
+from .columns import NEUTRAL, require_fill
 from .errors import FeatureStoreError
 
 
@@ -23,11 +25,13 @@ def wide(frame: pd.DataFrame, column: str, fill: str | None = None) -> pd.DataFr
         FeatureStoreError: the frame lacks the column, it holds no numbers, or a session and ticker are there twice.
     """
     require_fill(fill)
+    if not isinstance(column, str):
+        raise FeatureStoreError(f"wide: column {column!r}: expected one name")
     index = find_index(frame)
     if column == "has_news":
         values, missing = find_news(frame), 0.0
     else:
-        require_columns(frame.columns, [column], "wide")
+        require_columns(frame, [column], "wide")
         values, missing = frame[column], NEUTRAL.get(column, 0.0)
     if not is_numeric_dtype(values.dtype):
         raise FeatureStoreError(f"wide: column {column} holds {values.dtype}, expected numbers")
@@ -39,14 +43,23 @@ def wide(frame: pd.DataFrame, column: str, fill: str | None = None) -> pd.DataFr
 
 def find_index(frame: pd.DataFrame) -> str:
     """Return the column that dates the rows: "period" of to_monthly, else "session_date"."""
-    index = "period" if "period" in frame.columns else "session_date"
-    require_columns(frame.columns, [index, "ticker"], "frame")
+    index = "period" if "period" in getattr(frame, "columns", ()) else "session_date"
+    require_columns(frame, [index, "ticker"], "frame")
     return index
+
+
+def require_columns(frame: pd.DataFrame, needed: Iterable[str], what: str) -> None:
+    """Raise a FeatureStoreError that names ``what`` and every one of ``needed`` that the frame lacks."""
+    if not isinstance(frame, pd.DataFrame):
+        raise FeatureStoreError(f"{what}: found {type(frame).__name__}, expected a DataFrame")
+    missing = sorted(set(needed) - set(frame.columns))
+    if missing:
+        raise FeatureStoreError(f"{what}: column {', '.join(missing)} is missing")
 
 
 def require_moments(frame: pd.DataFrame, what: str) -> None:
     """Raise a FeatureStoreError unless the frame's available_at are moments with a zone, none missing."""
-    require_columns(frame.columns, ["available_at"], what)
+    require_columns(frame, ["available_at"], what)
     moments = frame["available_at"]
     if not isinstance(moments.dtype, pd.DatetimeTZDtype) or moments.hasnans:
         raise FeatureStoreError(f"{what}: available_at holds {moments.dtype}, expected times with a zone, none missing")
@@ -60,7 +73,7 @@ def find_news(frame: pd.DataFrame) -> pd.Series:
     """
     if "has_news" in frame.columns:
         return frame["has_news"]
-    require_columns(frame.columns, ["status"], "has_news")
+    require_columns(frame, ["status"], "has_news")
     return (frame["status"] == "news").astype("float64")
 
 

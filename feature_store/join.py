@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from datetime import time
+from datetime import time, timedelta
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import infer_dtype
 
-from .columns import list_names, require_columns
+from .columns import list_names
 from .errors import FeatureStoreError
-from .frames import find_index, require_moments
+from .frames import find_index, require_columns, require_moments
 from .moments import UNIT, find_deadlines
 from .tickers import normalize_ticker
+
+_DATE_KINDS = frozenset({"datetime64", "datetime", "date", "string", "empty"})
+_UNIT_OF_TIME = re.compile("[A-Za-z:]")
 
 
 def join_asof(
@@ -21,7 +26,7 @@ def join_asof(
     columns: Iterable[str] | None = None,
     known_by: str | time = "09:30",
     timezone: str = "America/New_York",
-    tolerance: str | pd.Timedelta | None = None,
+    tolerance: str | timedelta | None = None,
 ) -> pd.DataFrame:
     """Return ``prices`` with the features of the latest session that was available before each row's moment.
 
@@ -32,23 +37,26 @@ def join_asof(
 
     Args:
         prices: long, with ``date`` and ``ticker`` as columns or index levels. Dates are days (datetime64 without zone
-            at midnight, date, or text) or times with a zone. Tickers may have any form (BRK-B); one that the store
-            does not have, such as an index, gets no features.
+            at midnight, date, or text such as 2026-11-20) or times with a zone. Tickers may have any form (BRK-B); one
+            that the store does not have, such as an index, gets no features.
         features: what load_features or to_monthly returned; load with revision="first" for a back-test.
         columns: features to add; by default all columns of ``features`` but ticker.
         tolerance: the longest time from available_at to the row's moment, such as "7D"; older features do not count.
 
     Returns:
         A new frame with the rows, order, index and columns of ``prices``, then ``columns``: NaN, NaT or a missing text
-        where there is no feature row. ``fillna(dict(NEUTRAL))`` makes a model matrix of it.
+        where there is no feature row. ``fillna(dict(NEUTRAL))`` makes a model matrix of the number columns, has_news
+        among them where ``columns`` ask for it.
 
     Raises:
         FeatureStoreError: a column is missing on either side or would be there twice; a date or ticker is missing, a
-            time has no zone, or ``known_by``, ``timezone`` or ``tolerance`` is malformed.
+            text is no ISO date, a time has no zone, or ``known_by``, ``timezone`` or ``tolerance`` is malformed.
     """
+    require_columns(prices, (), "prices")
     index = find_index(features)
-    added = [name for name in features.columns if name != "ticker"] if columns is None else list_names(columns)
-    require_columns(features.columns, added, "features")
+    others = [name for name in features.columns if name != "ticker"]
+    added = others if columns is None else list_names(columns, "columns")
+    require_columns(features, added, "features")
     require_moments(features, "features")
     clash = [name for name in added if name in prices.columns]
     if clash:
@@ -89,11 +97,16 @@ def _take(prices: pd.DataFrame, name: str) -> pd.Series:
 
 def _find_moments(dates: pd.Series, known_by: str | time, timezone: str) -> pd.Series:
     """Return the UTC moment of every row."""
+    kind = infer_dtype(dates)
+    if kind not in _DATE_KINDS:
+        raise FeatureStoreError(
+            f"prices: column date holds {kind}, expected days such as 2026-11-20, or times with a zone"
+        )
     try:
-        days = pd.DatetimeIndex(dates)
+        days = pd.DatetimeIndex(pd.to_datetime(dates, format="ISO8601"))
     except (ValueError, TypeError) as error:
-        fault = " ".join(str(error).split())
-        raise FeatureStoreError(f"prices: column date: {fault}; expected days, or times with a zone") from error
+        fault = " ".join(str(error).split()).split(". ")[0]
+        raise FeatureStoreError(f"prices: column date: {fault}; expected days such as 2026-11-20") from error
     if days.hasnans:
         raise FeatureStoreError(f"prices: date is missing in row {int(days.isna().argmax())}")
     if days.tz is not None:
@@ -119,11 +132,15 @@ def _normalize_known(text: Any) -> str:
         return str(text)
 
 
-def _parse_tolerance(tolerance: str | pd.Timedelta | None) -> pd.Timedelta | None:
+def _parse_tolerance(tolerance: str | timedelta | None) -> pd.Timedelta | None:
+    """Return the length of time; a bare number is none, for pandas would count it in nanoseconds."""
+    if tolerance is None:
+        return None
+    has_unit = isinstance(tolerance, timedelta) or (isinstance(tolerance, str) and _UNIT_OF_TIME.search(tolerance))
     try:
-        found = None if tolerance is None else pd.Timedelta(tolerance)
+        found = pd.Timedelta(tolerance) if has_unit else pd.NaT
     except ValueError:
         found = pd.NaT
-    if found is pd.NaT or (found is not None and found < pd.Timedelta(0)):
+    if found is pd.NaT or found < pd.Timedelta(0):
         raise FeatureStoreError(f"tolerance {tolerance!r}: expected a length of time such as 7D")
     return found

@@ -46,7 +46,7 @@ def load_features(
         as_of: a moment with a zone. The frame is what this call would have returned then: no row has a later
             available_at.
         root: folder of the store, or the https:// address below which its files lie raw, on GitHub
-            https://raw.githubusercontent.com/OWNER/REPOSITORY/BRANCH/feature_store (http:// for localhost only).
+            https://raw.githubusercontent.com/OWNER/REPO/BRANCH/feature_store (http:// for localhost only).
         revision: of a session that was restated, "latest" takes the last revision available at as_of, "first" the one
             sealed first. A back-test wants "first": a restated row became available long after its session.
         fill: "neutral" replaces every missing number by NEUTRAL and adds has_news.
@@ -68,7 +68,7 @@ def load_features(
     folder = open_folder(root)
     first, last = parse_day(start, "start"), parse_day(end, "end")
     files = _find_files(folder, first, last, parse_moment(as_of, "as_of"), revision)
-    kept = Path(cache) if cache is not None else None
+    kept = Path(os.path.expanduser(cache)) if cache is not None else None
     frame = _read_rows(folder, files, _add_status(wanted_columns, fill), wanted_tickers, kept)
     _require_found(frame, files, wanted_columns, wanted_tickers, folder.locate(MANIFEST))
     if fill or "has_news" in (wanted_columns or ()):
@@ -97,17 +97,17 @@ def _read_rows(
     for start in range(0, len(files), _BATCH):
         batch = files[start : start + _BATCH]
         contents = read_sealed(folder, {file.path: file.features_sha256 for file in batch}, cache)
-        parts.append(parse_sessions(batch, contents, columns, tickers))
+        parts.append(parse_sessions(batch, contents, columns, tickers, folder.locate))
     return pd.concat(parts, ignore_index=True) if parts else make_empty(columns)
 
 
 def _list_columns(columns: Iterable[str] | None) -> list[str] | None:
     """Return the columns asked for, each once, without the key."""
-    return None if columns is None else [name for name in list_names(columns) if name not in KEY]
+    return None if columns is None else [name for name in list_names(columns, "columns") if name not in KEY]
 
 
 def _list_tickers(tickers: Iterable[str] | None) -> list[str] | None:
-    return None if tickers is None else [normalize_ticker(ticker) for ticker in list_names(tickers)]
+    return None if tickers is None else [normalize_ticker(name) for name in list_names(tickers, "tickers")]
 
 
 def _add_status(columns: list[str] | None, fill: str | None) -> list[str] | None:

@@ -49,6 +49,17 @@ def parse_moment(value: str | datetime | None, name: str) -> pd.Timestamp | None
     return moment.tz_convert("UTC")
 
 
+def list_sessions(dates: pd.Series, first: pd.Timestamp, last: pd.Timestamp) -> pd.DatetimeIndex:
+    """Return the days of ``dates``, sorted; before them from ``first`` on and after them to ``last``, every weekday.
+
+    Inside its range a frame knows the exchange's holidays. Outside, a weekday is the best that can be said.
+    """
+    held = pd.DatetimeIndex(dates.unique()).sort_values()
+    day = pd.Timedelta(days=1)
+    before, after = pd.bdate_range(first, held[0] - day), pd.bdate_range(held[-1] + day, last)
+    return before.as_unit(UNIT).append([held.as_unit(UNIT), after.as_unit(UNIT)])
+
+
 def find_deadlines(days: pd.DatetimeIndex, known_by: str | time, timezone: str) -> pd.DatetimeIndex:
     """Return the UTC moment at which the clocks of ``timezone`` show ``known_by`` on each of ``days``.
 

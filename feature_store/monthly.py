@@ -1,8 +1,11 @@
 """Sessions to longer periods, without a look ahead. Pure.
 
-A row counts for the first period whose label day, at ``known_by`` in ``timezone``, comes after the row's available_at.
-So a period's row holds only what was known before the opening bell of its label day, and a session sealed late counts
-for the period in which it became known. The label day's own session closes after the bell: it counts for the next one.
+A period's deadline is ``known_by`` in ``timezone`` on its last session: the label day, or the last session before it
+where the label falls on a holiday or weekend. A row counts for the first period whose deadline comes after the row's
+available_at. So a period's row holds only what was known before the opening bell of its last session, at whose close a
+model that trades at the label buys; that session itself counts for the next period, and one sealed late for the period
+in which it became known. Which days were sessions the frame itself tells up to its last session_date; after that every
+weekday is taken for one.
 
 Per period and ticker, over its rows r, with n = story_count, P = positive_count, N = negative_count summed over them:
 
@@ -32,10 +35,10 @@ import pandas as pd
 from pandas.tseries.frequencies import to_offset
 from pandas.tseries.offsets import BaseOffset
 
-from .columns import COUNTS, KEY, require_columns, require_fill
+from .columns import COUNTS, KEY, require_fill
 from .errors import FeatureStoreError
-from .frames import fill_neutral, require_moments, require_unique
-from .moments import UNIT, find_deadlines
+from .frames import fill_neutral, require_columns, require_moments, require_unique
+from .moments import UNIT, find_deadlines, list_sessions
 
 _WEIGHTED = (
     "sentiment_score",
@@ -70,17 +73,20 @@ def to_monthly(
     """Return one row per period and ticker, sorted by both; the module's docstring has every formula.
 
     Args:
-        frame: what load_features returned, not filled, with story_count and what else its columns need. Load it with
-            revision="first": a restated row counts for the period in which it was restated.
-        freq: the periods as pandas names them: BME (last business day of a month), ME, QE, W-FRI, B, D. They follow
-            the calendar, not the exchange's holidays.
-        known_by: time of day of ``timezone`` before which a row must have been available on the label day.
+        frame: what load_features returned, not filled, with story_count and what else its columns need, and every
+            session of its range. Load it with revision="first": a restated row counts for the period in which it was
+            restated.
+        freq: the periods as pandas names them: BME (last business day of a month), ME, QE, W-FRI, B, D. Labels
+            follow the calendar, not the exchange's holidays.
+        known_by: time of day of ``timezone`` before which a row must have been available on the last session that is
+            not after the label.
         fill: "neutral" replaces every missing number by NEUTRAL and adds has_news.
 
     Returns:
         period (datetime64, the label day), ticker, available_at (of its last row to become available), then the columns
         of ``frame``, float64 or str. Only periods and tickers with a row are there. The last period may be open still:
-        it holds what is known so far, and its label lies behind the last session.
+        it holds what is known so far, and its label lies behind the last session. Should that label turn out to be a
+        holiday, the session before it moves on to the next period.
 
     Raises:
         FeatureStoreError: a column is missing, the frame is filled, a session and ticker are there twice, or ``freq``,
@@ -90,21 +96,23 @@ def to_monthly(
     _require_frame(frame, fill)
     offset = _parse_freq(freq)
     rows = frame.sort_values(["session_date", "ticker"], kind="stable", ignore_index=True)
-    rows["period"] = _find_periods(rows["available_at"], offset, known_by, timezone)
+    rows["period"] = _find_periods(rows, offset, known_by, timezone)
     names = [name for name in frame.columns if name not in KEY]
     monthly = _aggregate(rows, [*names, *(["has_news"] if fill and "has_news" not in names else [])])
     return fill_neutral(monthly) if fill else monthly
 
 
 def _require_frame(frame: pd.DataFrame, fill: str | None) -> None:
-    require_columns(frame.columns, KEY, "to_monthly")
+    require_columns(frame, KEY, "to_monthly")
     require_moments(frame, "to_monthly")
     for name in [*frame.columns, *(["has_news"] if fill else [])]:
-        require_columns(frame.columns, _NEEDS.get(name, ()), f"to_monthly: {name} cannot be aggregated")
+        require_columns(frame, _NEEDS.get(name, ()), f"to_monthly: {name} cannot be aggregated")
     require_unique(frame, "session_date", "to_monthly")
     for name in (*_WEIGHTED, "sentiment_std", "sentiment_min", "sentiment_max"):
         if name in frame.columns and (frame[name].notna() & ~(frame["story_count"] > 0)).any():
             raise FeatureStoreError(f"to_monthly: {name} is filled where there is no story; fill the result instead")
+    if "status" in frame.columns and (frame["story_count"].notna() & (frame["status"] == "fetch_failed")).any():
+        raise FeatureStoreError("to_monthly: story_count is filled where the fetch failed; fill the result instead")
 
 
 def _parse_freq(freq: str | BaseOffset) -> BaseOffset:
@@ -118,15 +126,19 @@ def _parse_freq(freq: str | BaseOffset) -> BaseOffset:
     return offset
 
 
-def _find_periods(available_at: pd.Series, offset: BaseOffset, known_by: str | time, timezone: str) -> pd.DatetimeIndex:
+def _find_periods(rows: pd.DataFrame, offset: BaseOffset, known_by: str | time, timezone: str) -> pd.DatetimeIndex:
     """Return each row's label: the first one whose deadline comes after it."""
-    if available_at.empty:
+    available_at = rows["available_at"]
+    if rows.empty:
         find_deadlines(pd.DatetimeIndex([]), known_by, timezone)
         return pd.DatetimeIndex([]).as_unit(UNIT)
-    # A day on either side covers every time zone.
+    # A day on either side covers every time zone, two more a weekend before the last label.
     first, last = (moment.tz_localize(None).normalize() for moment in (available_at.min(), available_at.max()))
-    labels = pd.date_range(first - pd.Timedelta(days=1), last + pd.Timedelta(days=1) + offset, freq=offset)
-    deadlines = find_deadlines(labels, known_by, timezone)
+    last = max(last, rows["session_date"].iloc[-1])
+    labels = pd.date_range(first - pd.Timedelta(days=1), last + pd.Timedelta(days=3) + offset, freq=offset)
+    sessions = list_sessions(rows["session_date"], labels[0] - pd.Timedelta(days=7), labels[-1])
+    last_sessions = sessions[sessions.searchsorted(labels, side="right") - 1]
+    deadlines = find_deadlines(last_sessions, known_by, timezone)
     return labels.as_unit(UNIT)[deadlines.searchsorted(available_at.array, side="right")]
 
 

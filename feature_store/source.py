@@ -80,15 +80,15 @@ Folder = LocalFolder | WebFolder
 
 
 def open_folder(root: str | os.PathLike[str]) -> Folder:
-    """Return the folder of ``root``: a path, an https:// address, or an http:// one of this machine.
+    """Return the folder of ``root``: a path (~ is home), an https:// address, or an http:// one of this machine.
 
     Raises:
-        FeatureStoreError: it is another kind of address.
+        FeatureStoreError: it is neither, or a malformed address.
     """
-    if isinstance(root, os.PathLike) or "://" not in root:
-        return LocalFolder(Path(root))
-    if not _is_allowed(root):
-        raise FeatureStoreError(f"root {root}: expected a folder or an https:// address (http:// for localhost only)")
+    if isinstance(root, os.PathLike) or (isinstance(root, str) and "://" not in root):
+        return LocalFolder(Path(os.path.expanduser(root)))
+    if not isinstance(root, str) or not _is_allowed(root):
+        raise FeatureStoreError(f"root {root!r}: expected a folder or an https:// address (http:// for localhost only)")
     return WebFolder(root.rstrip("/"))
 
 
@@ -182,7 +182,9 @@ class _SameScheme(HTTPRedirectHandler):
 
 
 def _is_allowed(url: str) -> bool:
-    parts = urlsplit(url)
-    return bool(parts.hostname) and (
-        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    )
+    try:
+        parts = urlsplit(url)
+        is_whole = bool(parts.hostname) and parts.port != 0 and url.isascii() and url.isprintable() and " " not in url
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        return False
+    return is_whole and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -23,12 +23,13 @@ def parse_sessions(
     contents: Sequence[bytes],
     columns: Sequence[str] | None,
     tickers: Sequence[str] | None,
+    locate: Callable[[str], str],
 ) -> pd.DataFrame:
     """Return the rows of ``files`` in order, of ``tickers`` only if given, with ``columns`` besides the key.
 
     session_date is datetime64 without zone, available_at datetime64 in UTC, texts are str, numbers float64 with NaN
     for the empty cell. A column that a file's schema version lacks is NaN there. Files with one header that follow each
-    other are parsed at once, which is what makes it fast.
+    other are parsed at once, which is what makes it fast. ``locate`` gives what an error calls a file's path.
 
     Raises:
         FeatureStoreError: a file is no feature file, or holds rows of another session or moment than the manifest says.
@@ -37,7 +38,8 @@ def parse_sessions(
     parts = []
     for header, run in groupby(split, key=lambda item: item[1]):
         sealed, _, bodies = zip(*run, strict=True)
-        parts.append(_parse_run(header.decode(), sealed, bodies, columns, tickers))
+        rows = _parse_run(header.decode(), sealed, bodies, columns, locate)
+        parts.append(rows if tickers is None else rows[rows["ticker"].isin(tickers)])
     return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
 
@@ -54,10 +56,10 @@ def _parse_run(
     files: Sequence[SealedFile],
     bodies: Sequence[bytes],
     columns: Sequence[str] | None,
-    tickers: Sequence[str] | None,
+    locate: Callable[[str], str],
 ) -> pd.DataFrame:
     names = header.split(",")
-    first = files[0].path
+    first = locate(files[0].path)
     missing = [name for name in KEY if name not in names]
     if missing or len(set(names)) < len(names):
         raise FeatureStoreError(f"{first}: not a feature file: its header is {header[:80]!r}")
@@ -77,14 +79,16 @@ def _parse_run(
     except ValueError as error:
         fault = " ".join(str(error).split())
         raise FeatureStoreError(f"{first} or one of the {len(files) - 1} files after it: {fault}") from error
-    _require_sealed(rows, files, [body.count(b"\n") for body in bodies])
-    return rows if tickers is None else rows[rows["ticker"].isin(tickers)]
+    _require_sealed(rows, files, [body.count(b"\n") for body in bodies], locate)
+    return rows
 
 
-def _require_sealed(rows: pd.DataFrame, files: Sequence[SealedFile], counts: Sequence[int]) -> None:
+def _require_sealed(
+    rows: pd.DataFrame, files: Sequence[SealedFile], counts: Sequence[int], locate: Callable[[str], str]
+) -> None:
     """Refuse rows whose session or moment is not the manifest's: files were chosen by the manifest alone."""
     if len(rows) != sum(counts):
-        raise FeatureStoreError(f"{files[0].path} or a file after it: {len(rows)} rows, expected {sum(counts)}")
+        raise FeatureStoreError(f"{locate(files[0].path)} or a file after it: {len(rows)} rows, expected {sum(counts)}")
     for name in DATES:
         said = pd.to_datetime([getattr(file, name) for file in files], utc=name == "available_at").as_unit(UNIT)
         is_other = (rows[name] != said.repeat(counts)).to_numpy()
@@ -92,7 +96,7 @@ def _require_sealed(rows: pd.DataFrame, files: Sequence[SealedFile], counts: Seq
             row = int(is_other.argmax())
             file = files[int(np.searchsorted(np.cumsum(counts), row, side="right"))]
             raise FeatureStoreError(
-                f"{file.path}: {name} is {rows[name].iloc[row].isoformat()}, in {MANIFEST} it is "
+                f"{locate(file.path)}: {name} is {rows[name].iloc[row].isoformat()}, in {MANIFEST} it is "
                 f"{getattr(file, name).isoformat()}"
             )
 

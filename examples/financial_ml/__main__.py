@@ -1,7 +1,7 @@
 """News features in a monthly equity model: wide frames, one CSV loader, dropna, a random forest, an expanding window.
 
     python -m examples.financial_ml                          # a made-up market and a made-up store
-    python -m examples.financial_ml --root feature_store     # the same market, your own store
+    python -m examples.financial_ml --root feature_store     # how many rows your own store reaches
 
 Frames are business months x tickers from 1995 on. The store begins years later and does not know every ticker, and yet
 no row may be lost for lack of news, and none may know the news of its own return.
@@ -29,7 +29,7 @@ YEARS = 6
 
 
 def main() -> None:
-    """Build the frames with and without news, compare the rows, then the forests."""
+    """Build the frames with and without news, compare the rows, then, in the made-up store alone, the forests."""
     parser = argparse.ArgumentParser(prog="python -m examples.financial_ml", description=__doc__.split("\n")[0])
     parser.add_argument("--root", help="a feature store, as a folder or https:// address; by default a made-up one")
     parser.add_argument("--trees", type=int, default=50)
@@ -44,7 +44,10 @@ def main() -> None:
         news = build_news(work, root, returns.columns)
     plain, joined = assemble(market, returns), assemble(market | news, returns)
     print(describe_rows(plain, joined, root if args.root else "a made-up store"))
-    print(compare_forests(plain, joined, list(news), args.trees).to_string(float_format="{:+.3f}".format))
+    if args.root:
+        print("The returns are made up and know nothing of real news, so no rank IC is shown.")
+    else:
+        print(compare_forests(plain, joined, list(news), args.trees).to_string(float_format="{:+.3f}".format))
 
 
 def load_csv(path: Path) -> pd.DataFrame:
@@ -64,8 +67,9 @@ def build_market(work: Path, mood: pd.DataFrame | None) -> tuple[dict[str, pd.Da
 def build_news(work: Path, root: str | Path, tickers: pd.Index) -> dict[str, pd.DataFrame]:
     """Return our features, months x tickers by name, neutral where there is no history or no such ticker."""
     columns = ["status", "story_count", "positive_count", "negative_count", *NEWS]
-    monthly = to_monthly(load_features(root=root, columns=columns, revision="first"), "BME")
-    require_known(monthly)
+    features = load_features(root=root, columns=columns, revision="first")
+    monthly = to_monthly(features, "BME")
+    require_known(monthly, features["session_date"])
     own = {name: wide(monthly, name, fill="neutral") for name in NEWS}
     own = {name: frame.reindex(MONTHS, columns=tickers, fill_value=NEUTRAL[name]) for name, frame in own.items()}
 
@@ -73,14 +77,19 @@ def build_news(work: Path, root: str | Path, tickers: pd.Index) -> dict[str, pd.
     return own | spread(load_csv(work / "news.csv"), tickers)
 
 
-def require_known(monthly: pd.DataFrame) -> None:
-    """Stop unless every row was available before its label's window began: the close of the label day.
+def require_known(monthly: pd.DataFrame, session_dates: pd.Series) -> None:
+    """Stop unless every row was available before its label's window began: the close of its last session.
+
+    That is the last one on or before the label, which may be a holiday. A month that no session reaches is still open.
 
     Raises:
         ValueError: names the first row that was not.
     """
-    begins_at = (monthly["period"] + pd.Timedelta(hours=16)).dt.tz_localize("America/New_York")
-    late = monthly[monthly["available_at"] >= begins_at]
+    sessions = pd.DatetimeIndex(session_dates.unique()).sort_values()
+    over = monthly[monthly["period"] <= session_dates.max()]
+    last_sessions = sessions[sessions.searchsorted(over["period"], side="right") - 1]
+    begins_at = (last_sessions + pd.Timedelta(hours=16)).tz_localize("America/New_York")
+    late = over[over["available_at"] >= begins_at]
     if len(late):
         row = late.iloc[0]
         raise ValueError(f"{row.ticker} of {row.period:%Y-%m-%d} was available only at {row.available_at}: a leak")

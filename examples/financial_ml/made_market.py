@@ -21,7 +21,10 @@ TICKERS = (
 OUTSIDE = ("MO", "SLB", "T", "XRX")
 """In the market alone: no feed was ever read for them."""
 
-SESSIONS = pd.bdate_range("2012-01-02", "2025-12-31")
+HOLIDAYS = pd.DatetimeIndex(["2013-03-29", "2018-03-30", "2024-03-29"])
+"""Good Fridays that are the last business day of a month: a label without a session."""
+
+SESSIONS = pd.bdate_range("2012-01-02", "2025-12-31").difference(HOLIDAYS)
 COLUMNS = ("headline_count", "story_count", "source_count", "positive_count", "neutral_count", "negative_count",
            "sentiment_score", "novel_share")  # fmt: skip
 """Numbers of the made-up store; a real one has more."""

@@ -130,9 +130,7 @@ def test_the_page_speaks_of_every_column(ran: dict[str, Any]) -> None:
     assert [name for name in [*own, *market] if name not in PAGE.read_text()] == []
 
 
-@pytest.mark.parametrize(
-    "page", [PAGE, PROJECT / "examples" / "financial_ml" / "README.md"], ids=lambda page: page.parent.name
-)
+@pytest.mark.parametrize("page", [PAGE, PROJECT / "README.md"], ids=lambda page: page.name)
 def test_the_install_line_names_the_package(page: Path) -> None:
     name = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["name"]
     assert f'pip install "{name} @ git+https://github.com/OWNER/REPO"' in page.read_text()

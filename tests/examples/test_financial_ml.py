@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     work = tmp_path_factory.mktemp("work")
     mood = made_market.make_mood(model.MONTHS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(made_market, "SESSIONS", pd.bdate_range("2017-01-02", "2025-12-31"))
+        patch.setattr(made_market, "SESSIONS", made_market.SESSIONS[made_market.SESSIONS >= "2017"])
         made_market.write_store(work / "store", mood)
     market, returns = model.build_market(work, mood)
     news = model.build_news(work, work / "store", returns.columns)
@@ -68,12 +69,33 @@ def test_news_meets_the_return_after_it_and_not_the_one_before(built: Built) -> 
 
 
 def test_rows_that_are_a_month_ahead_are_refused(built: Built) -> None:
-    monthly = to_monthly(load_features("2025-01-01", root=built.store, columns=["story_count"], revision="first"))
-    model.require_known(monthly)
+    features = load_features("2025-01-01", root=built.store, columns=["story_count"], revision="first")
+    monthly = to_monthly(features)
+    model.require_known(monthly, features["session_date"])
+    ahead = monthly[1:].assign(period=monthly["period"] - pd.offsets.BusinessMonthEnd())
     with pytest.raises(
-        ValueError, match=r"AAPL of 2024-12-31 was available only at 2025-01-30 22:00:00\+00:00: a leak"
+        ValueError, match=r"AAPL of 2025-01-31 was available only at 2025-02-27 22:00:00\+00:00: a leak"
     ):
-        model.require_known(monthly.assign(period=monthly["period"] - pd.offsets.BusinessMonthEnd()))
+        model.require_known(ahead[ahead["period"] >= "2025"], features["session_date"])
+
+
+def test_the_session_before_a_holiday_label_counts_for_the_next_month(built: Built) -> None:
+    features = load_features("2024-03-01", "2024-04-30", root=built.store, columns=["story_count"], revision="first")
+    assert pd.Timestamp("2024-03-29") in model.MONTHS
+    monthly = to_monthly(features)
+    model.require_known(monthly, features["session_date"])
+    march = monthly[monthly["period"] == "2024-03-29"]
+    assert march["available_at"].max() == pd.Timestamp("2024-03-27T22:00Z")
+    late = march.assign(available_at=pd.Timestamp("2024-03-28T22:00Z"))
+    with pytest.raises(ValueError, match=r"of 2024-03-29 was available only at 2024-03-28 22:00:00\+00:00: a leak"):
+        model.require_known(late, features["session_date"])
+
+
+def test_an_open_month_is_no_leak(built: Built) -> None:
+    features = load_features("2024-01-02", "2024-01-16", root=built.store, columns=["story_count"], revision="first")
+    monthly = to_monthly(features)
+    assert monthly["period"].unique().tolist() == [pd.Timestamp("2024-01-31")]
+    model.require_known(monthly, features["session_date"])
 
 
 def test_a_forecast_rests_on_earlier_months_only(built: Built) -> None:
@@ -96,10 +118,12 @@ def test_forests_gain_from_news_and_not_from_the_news_of_another_ticker(built: B
 
 def test_the_command_takes_a_store_of_ones_own(tmp_path: Path) -> None:
     make_store(tmp_path, ["AAPL", "BRK.B", "ZZZ"], weekdays("2024-01-02", 300))
-    command = [sys.executable, "-m", "examples.financial_ml", "--root", str(tmp_path), "--trees", "1"]
+    command = [sys.executable, "-m", "examples.financial_ml", "--root", str(tmp_path)]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert f"news from {tmp_path}: " in done.stdout
-    assert "rows without our features 10,052, with them 10,052: 0 lost for lack of news" in done.stdout
+    news, rows, empty, last = done.stdout.splitlines()
+    assert re.fullmatch(rf"news from {tmp_path}: \d+ of 10,052 rows have some, 2024-01 to 2025-0[23]", news)
+    assert rows == "rows without our features 10,052, with them 10,052: 0 lost for lack of news"
+    assert (empty, last) == ("", "The returns are made up and know nothing of real news, so no rank IC is shown.")
 
 
 def test_a_store_that_is_not_there_is_one_line(tmp_path: Path) -> None:

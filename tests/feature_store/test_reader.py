@@ -126,6 +126,11 @@ def test_start_and_end_are_both_inside(root: Path, start: object, end: object, e
     assert found.drop_duplicates().dt.date.tolist() == expected
 
 
+def test_a_tilde_is_the_home_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(root.parent))
+    assert_frame_equal(load_features(root=f"~/{root.name}"), load_features(root=root))
+
+
 @pytest.mark.parametrize("ticker", ["BRK.B", "BRK-B", "BRK/B", "brk-b", " brk.b "])
 def test_a_ticker_may_be_written_in_any_form(root: Path, ticker: str) -> None:
     assert load_features(root=root, tickers=[ticker])["ticker"].tolist() == ["BRK.B"] * len(DATES)
@@ -270,9 +275,22 @@ def test_columns_of_a_later_schema_version_are_empty_before_it(own_root: Path) -
         ({"columns": ["sentiment"], "start": "2030-01-01"}, "column sentiment: in no feature file of "),
         ({"revision": "second"}, "revision 'second': expected 'latest' or 'first'"),
         ({"fill": "zero"}, "fill 'zero': expected None or 'neutral'"),
-        ({"root": "http://example.com/store"}, "root http://example.com/store: expected a folder or an https://"),
-        ({"root": "ftp://example.com/store"}, "root ftp://example.com/store: expected a folder or an https://"),
-        ({"root": "https://"}, "root https://: expected a folder or an https://"),
+        ({"root": "http://example.com/store"}, "root 'http://example.com/store': expected a folder or an https://"),
+        ({"root": "ftp://example.com/store"}, "root 'ftp://example.com/store': expected a folder or an https://"),
+        ({"root": "https://"}, "root 'https://': expected a folder or an https://"),
+        ({"root": "https://localhost:port/store"}, "root 'https://localhost:port/store': expected"),
+        ({"root": "http://localhost:99999"}, "root 'http://localhost:99999': expected"),
+        ({"root": "http://[::1/store"}, "root 'http://[::1/store': expected"),
+        ({"root": "http://localhost/a store"}, "root 'http://localhost/a store': expected"),
+        ({"root": "http://localhost/store\n"}, r"root 'http://localhost/store\n': expected"),
+        ({"root": "http://localhost/é"}, "root 'http://localhost/é': expected"),
+        ({"root": None}, "root None: expected a folder or an https://"),
+        ({"root": "~nobody-of-this-name/store"}, "~nobody-of-this-name/store/manifest.csv: missing"),
+        ({"columns": 5}, "columns: 5 is no text, expected one name or several"),
+        ({"columns": ["buzz", 1]}, "columns: 1 is no text, expected one name or several"),
+        ({"columns": [["buzz"]]}, "columns: ['buzz'] is no text, expected one name or several"),
+        ({"tickers": 5}, "tickers: 5 is no text, expected one name or several"),
+        ({"tickers": ["AAPL", float("nan")]}, "tickers: nan is no text, expected one name or several"),
     ],
     ids=str,
 )
@@ -380,7 +398,7 @@ def test_a_wrong_manifest_is_one_clear_line(
 def test_rows_that_cannot_be_are_one_clear_line(own_root: Path, old: str, new: str, message: str) -> None:
     reseal(own_root, lambda text: text.replace(old, new, 1))
     refuse(own_root, message)
-    refuse(own_root, FIRST_FILE)
+    refuse(own_root, f"{own_root / FIRST_FILE}")
 
 
 def test_a_session_without_tickers_has_no_rows(own_root: Path) -> None:

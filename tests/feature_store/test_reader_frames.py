@@ -76,6 +76,7 @@ def test_wide_of_no_rows_has_no_rows(frame: pd.DataFrame) -> None:
         ("model_revision", "neutral", "wide: column model_revision holds"),
         ("available_at", None, "wide: column available_at holds datetime64[us, UTC], expected numbers"),
         ("buzz", "mean", "fill 'mean': expected None or 'neutral'"),
+        (["buzz"], None, "wide: column ['buzz']: expected one name"),
     ],
 )
 def test_wide_refuses_what_is_no_number(frame: pd.DataFrame, column: str, fill: str | None, message: str) -> None:
@@ -88,6 +89,9 @@ def test_wide_names_a_row_that_is_there_twice(frame: pd.DataFrame) -> None:
         wide(pd.concat([frame, frame.iloc[1:2]]), "buzz")
     with pytest.raises(FeatureStoreError, match="frame: column session_date, ticker is missing"):
         wide(frame.drop(columns=["session_date", "ticker"]), "buzz")
+    for function in (lambda rows: wide(rows, "buzz"), to_monthly, market_series):
+        with pytest.raises(FeatureStoreError, match="found list, expected a DataFrame"):
+            function([frame])
 
 
 def market_by_hand(rows: pd.DataFrame) -> dict[str, float]:
@@ -124,6 +128,8 @@ def test_the_market_is_the_sum_of_its_tickers(frame: pd.DataFrame, period: bool,
         assert (long["sentiment_score"].isna() & (long["status"] == "news")).any()
     found = market_series(long if fill is None else long.fillna(dict(NEUTRAL)))
     expected = {day: market_by_hand(rows) for day, rows in long.groupby(long.columns[0])}
+    if not period:  # each session serves the next
+        expected = dict(zip([*pd.to_datetime(DATES[1:]), pd.Timestamp("2026-02-16")], expected.values(), strict=True))
     assert found.index.name == "date"
     assert found.index.tolist() == list(expected)
     pd.testing.assert_frame_equal(found, pd.DataFrame(expected).T, check_names=False, check_index_type=False)
@@ -177,6 +183,7 @@ def test_every_number_of_the_market_stays_in_its_range(rows: list[tuple[str, int
             "negative_count",
         ],
     )
+    long["available_at"] = long["session_date"].dt.tz_localize("UTC") + pd.Timedelta(hours=22)
     found = market_series(long)
     assert np.isfinite(found.to_numpy()).all()
     assert found[["market_sentiment", "market_breadth"]].abs().max().max() <= 1 + 1e-12
@@ -192,6 +199,80 @@ def make_row(day: int, ticker: str, status: str, count: int, score: float, posit
     return *first, float(count), score, float(min(positive, count)), float(count - min(positive, count))
 
 
+def make_sessions(sealed_at: dict[str, str]) -> pd.DataFrame:
+    """Return a row of news for each session; story_count is its day of the month."""
+    days = pd.to_datetime(list(sealed_at))
+    return pd.DataFrame(
+        {
+            "session_date": days,
+            "ticker": "AAPL",
+            "available_at": pd.to_datetime(list(sealed_at.values()), utc=True, format="ISO8601"),
+            "status": "news",
+            "story_count": days.day.astype("float64"),
+            "sentiment_score": 0.5,
+            "positive_count": 1.0,
+            "negative_count": 0.0,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("sealed_at", "known_by", "expected"),
+    [
+        ({"2026-01-05": "2026-01-05T22:00Z", "2026-01-06": "2026-01-06T22:00Z"}, "09:30", {"06": 5, "07": 6}),
+        ({"2026-01-05": "2026-01-06T14:29:59Z", "2026-01-06": "2026-01-06T22:00Z"}, "09:30", {"06": 5, "07": 6}),
+        # At the bell is too late; of two sessions known for one date the later stands.
+        ({"2026-01-05": "2026-01-06T14:30:00Z", "2026-01-06": "2026-01-06T22:00Z"}, "09:30", {"07": 6}),
+        # The session of the 5th came after that of the 6th.
+        ({"2026-01-05": "2026-01-08T22:00Z", "2026-01-06": "2026-01-06T22:00Z"}, "09:30", {"07": 6}),
+        # A Friday's numbers are for Monday, or for Tuesday where the frame has no session on Monday.
+        ({"2026-01-16": "2026-01-16T22:00Z"}, "09:30", {"19": 16}),
+        ({"2026-01-16": "2026-01-16T22:00Z", "2026-01-20": "2026-01-20T22:00Z"}, "09:30", {"20": 16, "21": 20}),
+        # Whose clock and what time decide.
+        ({"2026-01-05": "2026-01-05T22:00Z"}, "17:30", {"05": 5}),
+        ({"2026-01-05": "2026-01-05T13:00Z"}, "09:30", {"05": 5}),
+    ],
+)
+def test_a_daily_number_bears_the_first_session_it_could_serve(
+    sealed_at: dict[str, str], known_by: str, expected: dict[str, float]
+) -> None:
+    found = market_series(make_sessions(sealed_at).sample(frac=1.0, random_state=1), known_by)["market_story_count"]
+    assert found.to_dict() == {pd.Timestamp(f"2026-01-{day}"): number for day, number in expected.items()}
+
+
+def test_one_late_row_makes_its_whole_session_late() -> None:
+    late = {"2026-01-05": "2026-01-05T22:00Z", "2026-01-06": "2026-01-06T22:00Z", "2026-01-07": "2026-01-07T22:00Z"}
+    rows = make_sessions(late)
+    other = rows.head(1).assign(ticker="NA", available_at=pd.Timestamp("2026-01-06T15:00Z"))
+    found = market_series(pd.concat([rows, other]))["market_story_count"]
+    assert found.index.strftime("%d").tolist() == ["07", "08"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 150)), min_size=1, max_size=12, unique_by=lambda row: row[0]),
+    st.sampled_from(["09:30", "00:00", "16:00"]),
+    st.sampled_from(["America/New_York", "Asia/Tokyo", "Pacific/Kiritimati", "Pacific/Pago_Pago"]),
+)
+def test_no_market_number_was_unknown_on_its_date(sessions: list[tuple[int, int]], known_by: str, zone: str) -> None:
+    days = pd.bdate_range("2026-01-05", periods=41)
+    sealed_at = {str(days[n].date()): str(days[n] + pd.Timedelta(hours=21 + late)) for n, late in sessions}
+    rows = make_sessions(sealed_at).assign(story_count=range(1, len(sessions) + 1))
+    known_at = dict(zip(rows["story_count"], rows["available_at"], strict=True))
+    sessions_by_number = dict(zip(rows["story_count"], rows["session_date"], strict=True))
+    found = market_series(rows, known_by, zone)["market_story_count"]
+    bells = (found.index + pd.Timedelta(f"{known_by}:00")).tz_localize(zone)
+    assert all(known_at[number] < bell for number, bell in zip(found, bells, strict=True))
+    assert found.index.is_unique
+    told = [sessions_by_number[number] for number in found]
+    assert told == sorted(told)
+    assert told[-1] == rows["session_date"].max()
+
+
 def test_the_market_names_what_it_needs(frame: pd.DataFrame) -> None:
     with pytest.raises(FeatureStoreError, match="market_series: column negative_count, status is missing"):
         market_series(frame.drop(columns=["status", "negative_count"]))
+    with pytest.raises(FeatureStoreError, match="market_series: column available_at is missing"):
+        market_series(frame.drop(columns="available_at"))
+    with pytest.raises(FeatureStoreError, match="known_by 930: expected a time of day"):
+        market_series(frame, known_by=930)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -90,7 +90,9 @@ def test_a_day_means_a_time_of_day_somewhere(known_by: str, timezone: str, expec
     assert join_asof(prices, SMALL, ["x"], known_by, timezone)["x"].tolist() == [expected]
 
 
-@pytest.mark.parametrize(("tolerance", "expected"), [("7D", 7.0), ("6h", None), (pd.Timedelta("12h30min"), 7.0)])
+@pytest.mark.parametrize(
+    ("tolerance", "expected"), [("7D", 7.0), ("6h", None), ("12:30:00", 7.0), (timedelta(days=7), 7.0)]
+)
 def test_older_features_than_the_tolerance_do_not_count(tolerance: str, expected: float | None) -> None:
     prices = pd.DataFrame({"date": ["2026-03-16"], "ticker": ["AAPL"]})
     found = join_asof(prices, SMALL, ["x"], tolerance=tolerance)["x"].iloc[0]
@@ -230,6 +232,16 @@ def price(**columns: object) -> pd.DataFrame:
         (price(date=pd.NaT), {}, "prices: date is missing in row 0"),
         (price(date="soon"), {}, "prices: column date: "),
         (
+            price(date="11/09/2026"),
+            {},
+            "prices: column date: Time data 11/09/2026 is not ISO8601 format; expected days",
+        ),
+        (price(date="Nov 9, 2026"), {}, "prices: column date: "),
+        (price(date=20260313), {}, "prices: column date holds integer, expected days such as 2026-11-20"),
+        (price(date=1.5), {}, "prices: column date holds floating, expected days"),
+        (pd.concat([price(), price(date=7)]), {}, "prices: column date holds mixed-integer, expected days"),
+        ([price()], {}, "prices: found list, expected a DataFrame"),
+        (
             price(date=pd.Timestamp("2026-03-13T09:30")),
             {},
             "prices: date 2026-03-13T09:30:00 in row 0 has a time but no",
@@ -243,6 +255,10 @@ def price(**columns: object) -> pd.DataFrame:
         (price(), {"timezone": ""}, "timezone '': unknown on this machine"),
         (price(), {"tolerance": "long"}, "tolerance 'long': expected a length of time such as 7D"),
         (price(), {"tolerance": "-1D"}, "tolerance '-1D': expected a length of time"),
+        (price(), {"tolerance": 7}, "tolerance 7: expected a length of time such as 7D"),
+        (price(), {"tolerance": "7"}, "tolerance '7': expected a length of time such as 7D"),
+        (price(), {"columns": 5}, "columns: 5 is no text, expected one name or several"),
+        (price(), {"columns": [["buzz"]]}, "columns: ['buzz'] is no text, expected one name or several"),
     ],
 )
 def test_what_cannot_be_joined_is_one_clear_line(
@@ -254,6 +270,8 @@ def test_what_cannot_be_joined_is_one_clear_line(
 
 
 def test_features_need_moments_with_a_zone(features: pd.DataFrame) -> None:
+    with pytest.raises(FeatureStoreError, match="frame: found dict, expected a DataFrame"):
+        join_asof(price(), {"ticker": ["AAPL"]})  # type: ignore[arg-type]
     naive = features.assign(available_at=features["available_at"].dt.tz_localize(None))
     for wrong in (naive, features.assign(available_at=features["available_at"].astype(str))):
         with pytest.raises(FeatureStoreError, match="features: available_at holds .*, expected times with a zone"):

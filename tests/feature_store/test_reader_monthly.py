@@ -51,13 +51,16 @@ def make_rows(moments: list[str]) -> pd.DataFrame:
         ("BME", "2026-01-31T22:00Z", "2026-02-27"),
         ("BME", "2026-03-31T13:29:59Z", "2026-03-31"),  # 13:30 in summer
         ("BME", "2026-03-31T13:30:00Z", "2026-04-30"),
-        ("ME", "2026-01-30T22:00Z", "2026-01-31"),
+        ("ME", "2026-01-29T22:00Z", "2026-01-31"),
+        ("ME", "2026-01-30T22:00Z", "2026-02-28"),  # Friday's session was the last before the label, a Saturday
+        ("W-SUN", "2026-01-30T22:00Z", "2026-02-08"),
         ("W-FRI", "2026-01-29T22:00Z", "2026-01-30"),
         ("W-FRI", "2026-01-30T22:00Z", "2026-02-06"),
         ("B", "2026-01-29T22:00Z", "2026-01-30"),
         ("B", "2026-01-30T22:00Z", "2026-02-02"),  # Friday evening is for Monday
         ("B", "2026-02-01T22:00Z", "2026-02-02"),
-        ("D", "2026-01-30T22:00Z", "2026-01-31"),
+        ("D", "2026-01-29T22:00Z", "2026-01-30"),
+        ("D", "2026-01-30T22:00Z", "2026-02-02"),
         ("QE", "2026-01-30T22:00Z", "2026-03-31"),
         ("YE", "2026-12-31T14:30Z", "2027-12-31"),
         (pd.offsets.BMonthEnd(), "2026-01-29T22:00Z", "2026-01-30"),
@@ -92,6 +95,53 @@ def test_the_first_label_may_lie_on_the_day_before_in_utc() -> None:
     assert found["period"].tolist() == [pd.Timestamp("2026-01-30")]
 
 
+EASTER = weekdays("2013-03-25", 4) + weekdays("2013-04-01", 25)
+"""Sessions around Good Friday, 2013-03-29: the last business day of a month, and no session."""
+
+
+@pytest.mark.parametrize(
+    ("freq", "label", "last_sealed_before", "next_label"),
+    [
+        ("BME", "2013-03-29", "2013-03-27", "2013-04-30"),
+        ("W-FRI", "2013-03-29", "2013-03-27", "2013-04-05"),
+        ("ME", "2013-03-31", "2013-03-27", "2013-04-30"),
+    ],
+)
+def test_a_label_on_a_holiday_holds_nothing_of_the_session_before_it(
+    freq: str, label: str, last_sealed_before: str, next_label: str
+) -> None:
+    rows = make_rows([f"{day}T21:00Z" for day in EASTER]).assign(session_date=pd.to_datetime(EASTER))
+    found = to_monthly(rows, freq).set_index("period")
+    assert found["available_at"][label] == pd.Timestamp(f"{last_sealed_before}T21:00Z")
+    is_in = (rows["session_date"] > last_sealed_before) & (rows["session_date"] < next_label)
+    assert found["story_count"][next_label] == rows["story_count"][is_in].sum()
+
+
+def test_an_open_period_takes_every_weekday_for_a_session_until_it_knows_better() -> None:
+    rows = make_rows([f"{day}T21:00Z" for day in EASTER]).assign(session_date=pd.to_datetime(EASTER))
+    still_open, over = to_monthly(rows.head(4)), to_monthly(rows.head(5))
+    assert still_open["period"].tolist() == [pd.Timestamp("2013-03-29")]
+    assert over["period"].tolist() == [pd.Timestamp("2013-03-29"), pd.Timestamp("2013-04-30")]
+    assert still_open["available_at"].tolist() == [pd.Timestamp("2013-03-28T21:00Z")]
+    assert over["available_at"].tolist() == [pd.Timestamp("2013-03-27T21:00Z"), pd.Timestamp("2013-04-01T21:00Z")]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 60)), min_size=2, max_size=60, unique_by=lambda row: row[0]),
+    st.sampled_from(["BME", "ME", "W-FRI", "W-SUN", "B", "D", "QE", "SME"]),
+)
+def test_no_period_knows_what_came_after_its_last_sessions_bell(sessions: list[tuple[int, int]], freq: str) -> None:
+    """Any days may be sessions: all others are holidays."""
+    first = pd.Timestamp("2025-09-01")
+    days = [first + pd.Timedelta(days=number) for number, _ in sessions]
+    moments = [str(day + pd.Timedelta(hours=21 + late)) for day, (_, late) in zip(days, sessions, strict=True)]
+    found = to_monthly(make_rows(moments).assign(session_date=days), freq)
+    for row in found[found["period"] <= max(days)].itertuples():
+        last = max(day for day in days if day <= row.period)
+        assert row.available_at < (last + pd.Timedelta("9h30min")).tz_localize("America/New_York")
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(0, 24 * 500), min_size=1, max_size=25),
@@ -106,13 +156,15 @@ def test_no_row_is_lost_counted_twice_or_known_too_early(
 ) -> None:
     start = pd.Timestamp("2025-09-01", tz="UTC")
     rows = make_rows([str(start + pd.Timedelta(hours=number)) for number in sorted(hours)])
+    rows["session_date"] = pd.date_range("2025-01-01", periods=len(rows))  # before every label: weekdays are sessions
     found = to_monthly(rows, freq, known_by, timezone)
     assert found["story_count"].sum() == rows["story_count"].sum()
     labels = pd.date_range("2025-01-01", "2027-06-30", freq=freq)
     for row in found.to_dict("records"):
         place = labels.get_loc(row["period"])
         deadline, before = (
-            datetime.combine(labels[n].date(), known_by, ZoneInfo(timezone)) for n in (place, place - 1)
+            datetime.combine(pd.offsets.BDay().rollback(labels[n]).date(), known_by, ZoneInfo(timezone))
+            for n in (place, place - 1)
         )
         inside = [(at < deadline) and not (at < before) for at in rows["available_at"]]
         assert row["story_count"] == rows["story_count"][inside].sum()
@@ -258,6 +310,10 @@ def test_wrong_frames_are_refused(frame: pd.DataFrame) -> None:
         to_monthly(pd.concat([frame, frame]))
     with pytest.raises(FeatureStoreError, match="is filled where there is no story; fill the result instead"):
         to_monthly(frame.fillna(dict(NEUTRAL)))
+    counts = frame[[*KEY, "status", "story_count"]]
+    with pytest.raises(FeatureStoreError, match="story_count is filled where the fetch failed; fill the result inst"):
+        to_monthly(counts.fillna({"story_count": 0.0}))
+    to_monthly(counts)
     with pytest.raises(FeatureStoreError, match="to_monthly: available_at holds datetime64"):
         to_monthly(frame.assign(available_at=frame["available_at"].dt.tz_localize(None)))
     for empty in (frame, frame.head(0)):
