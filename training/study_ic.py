@@ -1,39 +1,59 @@
 """Does the order of tickers by a signal foretell the order of their returns? Rank ICs and HAC tests of a mean. Pure.
 
 The rank information coefficient of a day is Spearman's correlation over its tickers. Days overlap and so are not
-independent: the mean's standard error is Newey and West's (1987, Econometrica 55(3)), whose lag is at least the
-horizon.
+independent: the mean's standard error is Newey and West's (1987, Econometrica 55(3)) with a long truncation, and its t
+is read by fixed-b asymptotics (Kiefer and Vogelsang 2005, Econometric Theory 21(6); Lazarus, Lewis, Stock and Watson
+2018, JBES 36(4)).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
 
-from .study_protocol import MINIMUM_NAMES, MINIMUM_VALUES
+from .study_protocol import LEVEL, MINIMUM_NAMES, MINIMUM_VALUES
 
-POWER = 2.8
-"""Standard errors that a true effect must measure to be found (two-sided, 5 %) in four samples of five."""
+POWER = 0.8
+"""Share of samples in which an effect that counts as detectable is found."""
+HORIZONS_REACHED = 5
+"""The truncation in horizons. Two, as for series of unknown memory, left 8 % of false findings at 21 days."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeanTest:
-    """A mean over ``count`` days, its HAC standard ``error``, ``t``, two-sided ``p`` in 0..1 and the ``lags`` used."""
+    """A mean over ``count`` days, its HAC standard ``error``, ``t``, two-sided ``p`` in 0..1.
+
+    ``truncation`` is the first lag in days that no longer counts, ``freedom`` the degrees of freedom of t. Where
+    nothing was tested, error, t and freedom are NaN and p is 1.
+    """
 
     mean: float
     error: float
     t: float
     p: float
     count: int
-    lags: int
+    truncation: int
+    freedom: float
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there were values enough to test."""
+        return not np.isnan(self.t)
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the 95 % interval of the mean, NaN where nothing was tested."""
+        return float(student.ppf(1 - LEVEL / 2, self.freedom)) * self.error
 
     @property
     def detectable(self) -> float:
-        """The smallest true mean that would be found in four samples of five."""
-        return POWER * self.error
+        """The smallest true mean that would be found in four samples of five, NaN where nothing was tested."""
+        return self.half_width + float(student.ppf(POWER, self.freedom)) * self.error
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +89,39 @@ def rank_correlations(signal: pd.DataFrame, returns: pd.DataFrame, minimum: int 
 def measure_mean(values: np.ndarray, horizon: int) -> MeanTest:
     """Return the HAC test that the mean of ``values``, float (n,) in order of time, is 0.
 
-    The lag is the larger of ``horizon`` and Newey and West's (1994) 4 (n / 100)^(2/9). Below MINIMUM_VALUES, or where
-    they do not vary, nothing is tested: error and t are NaN and p is 1.
+    t has Student's distribution with 1.5 n / S degrees of freedom, S being the truncation. Below MINIMUM_VALUES, or
+    where the values do not vary, nothing is tested.
+
+    Measured on sums of h independent normal values in a row, 50,000 draws each: p < 0.05 in 5.0, 5.4 and 6.1 % for 926
+    values and h = 1, 5 and 21; in 6.1 % for 407 and h = 21; in 4.9 and 4.7 % for 192 and 49 values and h = 1.
     """
     count = len(values)
-    lags = min(max(horizon, 1, int(4 * (count / 100) ** (2 / 9))), max(count - 1, 0))
+    truncation = choose_truncation(count, horizon)
     mean = float(np.mean(values)) if count else float("nan")
     if count < MINIMUM_VALUES or np.ptp(values) == 0:
-        return MeanTest(mean, float("nan"), float("nan"), 1.0, count, lags)
-    options = {"maxlags": lags, "use_correction": True}
-    fit = OLS(values, np.ones(count)).fit(cov_type="HAC", cov_kwds=options, use_t=True)
-    return MeanTest(mean, float(fit.bse[0]), float(fit.tvalues[0]), float(fit.pvalues[0]), count, lags)
+        return MeanTest(mean, float("nan"), float("nan"), 1.0, count, truncation, float("nan"))
+    error = measure_error(values, truncation)
+    freedom = 1.5 * count / truncation
+    p = 2 * float(student.sf(abs(mean / error), freedom))
+    return MeanTest(mean, error, mean / error, p, count, truncation, freedom)
+
+
+def choose_truncation(count: int, horizon: int) -> int:
+    """Return the larger of 1.3 sqrt(``count``) (Lazarus et al. 2018) and HORIZONS_REACHED horizons, up to ``count``."""
+    return min(math.ceil(max(1.3 * math.sqrt(count), HORIZONS_REACHED * horizon)), count)
+
+
+def measure_error(values: np.ndarray, truncation: int) -> float:
+    """Return the standard error of the mean of ``values``, float (n,) in order of time.
+
+    Autocovariances are weighted by 1 - lag / ``truncation`` (Bartlett). Taken about the sample's own mean they are too
+    small: by 1 - b + b^2 / 3 for independent values, b = truncation / n; the variance is divided by that.
+    """
+    fit = OLS(values, np.ones(len(values))).fit(
+        cov_type="HAC", cov_kwds={"maxlags": truncation - 1, "use_correction": False}
+    )
+    share = truncation / len(values)
+    return float(fit.bse[0]) / math.sqrt(1 - share + share**2 / 3)
 
 
 def shuffle_within_day(signal: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """The weekly and the monthly reader: features of a whole period against the return of the next one.
 
-A period's row holds what was known before its label day's opening bell (feature_store.to_monthly). It enters at the
-opening of the first price day after the label, a day later than it could, so that a label on a holiday leaks nothing,
-and leaves at the next period's entry.
+A period's row holds what was known before the opening bell of its last session (feature_store.to_monthly). It enters at
+the opening of the first price day after the label, a day later than it could, so that a label on a holiday leaks
+nothing, and leaves at the next period's entry.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .study import Study
 from .study_panel import LEGS
 from .study_portfolio import BASIS_POINT
-from .study_protocol import COSTS_BP, HORIZONS, LEVEL, STORE_SIGNALS
+from .study_protocol import COSTS_BP, HORIZONS, LEVEL, MINIMUM_VALUES, STORE_SIGNALS
 from .study_verdict import RANK_IC
 
 ANSWERS = {
@@ -36,10 +36,12 @@ def tell_verdict(study: Study) -> list[str]:
 
 def tell_monthly(study: Study) -> list[str]:
     """Return what a weekly or monthly reader should use."""
-    months = study.periods["monthly", "sentiment_score"].ic
+    months = study.periods["monthly", "sentiment_score"].ic.test
     opening = (
-        f"{months.test.count} months with a wide enough cross-section are few: a rank IC below about "
-        f"{months.test.detectable:.3f} would be missed in one sample of five or more."
+        f"{months.count} months with a wide enough cross-section are few: a rank IC below about "
+        f"{months.detectable:.3f} would be missed in one sample of five or more."
+        if months.is_made
+        else f"Months with a wide enough cross-section: {months.count}, too few to test; {MINIMUM_VALUES} are needed."
     )
     helps = [f"`{signal}` ({period})" for period, signal in study.verdict.period_helps]
     if helps:
@@ -74,10 +76,10 @@ def _tell_tests(study: Study) -> str:
 
 
 def _tell_reaction(study: Study) -> str:
-    during, night, after = (
-        study.leg_spreads["sentiment_score", LEGS[n]].gross_test.mean / BASIS_POINT for n in (1, 2, 3)
-    )
-    before = study.leg_spreads["sentiment_score", LEGS[0]].gross_test.mean / BASIS_POINT
+    tests = [study.leg_spreads["sentiment_score", leg].gross_test for leg in LEGS[:4]]
+    if not all(test.is_made for test in tests):
+        return "Too few days to test what the tickers had done around their headlines."
+    before, during, night, after = (test.mean / BASIS_POINT for test in tests)
     return (
         f"Best less worst tickers by `sentiment_score`: {before:+.0f} bp in the gap before the session, "
         f"{during:+.0f} bp during it, {night:+.0f} bp in the night until the entry; from the entry's open to its close "
@@ -95,10 +97,16 @@ def _tell_costs(study: Study) -> str:
 
 
 def _tell_power(study: Study) -> str:
-    parts = [f"{study.ics['sentiment_score', h].test.detectable:.3f} ({h})" for h in HORIZONS]
+    tests = {horizon: study.ics["sentiment_score", horizon].test for horizon in HORIZONS}
+    parts = [f"{test.detectable:.3f} ({horizon})" for horizon, test in tests.items() if test.is_made]
+    if not parts:
+        return "What could have been found: nothing; there are too few days to test."
+    untested = [horizon for horizon, test in tests.items() if not test.is_made]
+    rest = f" Too few days to test: {_list_horizons(tuple(untested))}." if untested else ""
     return (
         "What could have been found: true mean rank ICs of `sentiment_score` from about "
         f"{', '.join(parts)} on would show in four samples of five, before the correction. Smaller ones may exist."
+        f"{rest}"
     )
 
 

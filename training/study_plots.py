@@ -45,7 +45,7 @@ def draw_ics(study: Study) -> Figure:
     for axes, horizon in zip(panels, HORIZONS, strict=True):
         tests = [study.ics[signal, horizon].test for signal in signals]
         for place, signal, test in zip(places, signals, tests, strict=True):
-            _draw_interval(axes, test.mean, 1.96 * test.error, place, BLUE if signal in STORE_SIGNALS else GREY)
+            _draw_interval(axes, test.mean, test.half_width, place, BLUE if signal in STORE_SIGNALS else GREY)
         axes.axvline(0, color="black", linewidth=0.6)
         axes.set_title(_name_horizon(horizon), fontsize=9)
         axes.tick_params(labelsize=7)
@@ -60,7 +60,7 @@ def draw_legs(study: Study) -> Figure:
     tests = [study.leg_spreads["sentiment_score", leg].gross_test for leg in LEGS]
     for place, test in enumerate(tests):
         color = BLUE if place >= TRADABLE else RED
-        axes.bar(place, test.mean / BASIS_POINT, yerr=1.96 * test.error / BASIS_POINT, color=color, capsize=3)
+        axes.bar(place, test.mean / BASIS_POINT, yerr=test.half_width / BASIS_POINT, color=color, capsize=3)
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set_xticks(range(len(LEGS)), [leg.replace(" ", "\n", 1) for leg in LEGS], fontsize=7)
     axes.set_ylabel("basis points", fontsize=8)

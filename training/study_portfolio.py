@@ -2,8 +2,10 @@
 
 Every day the top and bottom tenth (fifth where the cross-section is thin) of the day's tickers become a tranche: 1 of
 value long and 1 short, equal weights. A tranche is held for the horizon, so with a horizon of h days the book is the
-mean of the last h tranches (Jegadeesh and Titman 1993, J. Finance 48(1)). Returns are those of the book per 1 long and
-1 short. Weights are brought back to equal each day; the trades that drift alone would need are not charged.
+mean of the last h tranches (Jegadeesh and Titman 1993, J. Finance 48(1)), and a day that had none counts as an empty
+tranche. So returns are of a book of 1 long and 1 short only where all of the last h days had one, else of a smaller
+book; they are not scaled up. Weights are brought back to equal each day; the trades that drift alone would need are
+not charged.
 """
 
 from __future__ import annotations

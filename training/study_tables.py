@@ -9,7 +9,7 @@ import pandas as pd
 
 from .comparison_table import Table, show_p
 from .study import Study
-from .study_ic import RankIC, measure_mean
+from .study_ic import MeanTest, RankIC, measure_mean
 from .study_incremental import COMPARISONS, SETS
 from .study_panel import LEGS
 from .study_portfolio import BASIS_POINT, LongShort, measure_drawdown
@@ -32,7 +32,7 @@ def tabulate_ics(study: Study) -> Table:
         title = f"{signal} (baseline)" if signal in BASELINES else signal
         one_day = study.ics[signal, "1"]
         rows.append((title, "+" if sign > 0 else "-", *cells, str(one_day.test.count), str(one_day.breadth),
-                     f"{one_day.test.detectable:.4f}"))  # fmt: skip
+                     show_detectable(one_day.test, 4)))  # fmt: skip
     return Table("", header, (*rows, *tabulate_placebos(study)))
 
 
@@ -46,14 +46,14 @@ def tabulate_placebos(study: Study) -> list[tuple[str, ...]]:
 
 
 def tabulate_years(study: Study) -> Table:
-    """Return the mean rank IC and t of SHOWN_YEARS by calendar year."""
+    """Return the mean rank IC and p of SHOWN_YEARS by calendar year: degrees of freedom are too few to show t."""
     daily = {cell: study.ics[cell].daily for cell in SHOWN_YEARS}
     years = sorted({year for series in daily.values() for year in pd.DatetimeIndex(series.index).year})
     rows = []
     for year in years:
         parts = [(series[pd.DatetimeIndex(series.index).year == year], h) for (_, h), series in daily.items()]
         tests = [measure_mean(part.to_numpy(), HORIZONS[horizon]) for part, horizon in parts]
-        cells = [f"{test.mean:+.4f} ({test.t:.1f})" if test.error > 0 else "" for test in tests]
+        cells = [f"{test.mean:+.4f} ({show_p(test.p)})" if test.is_made else "" for test in tests]
         rows.append((str(year), *cells, str(tests[0].count)))
     return Table("", ("year", *(f"{signal}, {horizon}" for signal, horizon in SHOWN_YEARS), "days"), tuple(rows))
 
@@ -73,24 +73,26 @@ def tabulate_books(study: Study) -> Table:
         for horizon in HORIZONS
         if (signal, horizon) in study.books
     ]
-    return Table("", ("signal", "horizon", *BOOK_HEADER), tuple(rows))
+    return Table("", ("signal", "horizon", *name_book_cells("day")), tuple(rows))
 
 
-BOOK_HEADER = (
-    "parts",
-    "traded a day",
-    "gross a year (t)",
-    *(f"net of {cost:g} bp (t)" for cost in COSTS_BP),
-    "break-even, bp a side",
-    f"drawdown, net of {COSTS_BP[0]:g} bp",
-)
+def name_book_cells(unit: str) -> tuple[str, ...]:
+    """Return the header over the cells of show_book; ``unit`` is the time from one return to the next."""
+    return (
+        "parts",
+        f"traded a {unit}",
+        "gross a year (t)",
+        *(f"net of {cost:g} bp (t)" for cost in COSTS_BP),
+        "break-even, bp a side",
+        f"drawdown, net of {COSTS_BP[0]:g} bp",
+    )
 
 
 def show_book(book: LongShort, outcome: Outcome, periods_a_year: int) -> tuple[str, ...]:
-    """Return the cells of BOOK_HEADER; returns in percent a year of one side's value."""
+    """Return the cells under name_book_cells; returns in percent a year of one side's value."""
     percent = 100 * periods_a_year
-    net = (f"{book.net_tests[cost].mean * percent:+.1f} % ({show_t(book.net_tests[cost].t)})" for cost in COSTS_BP)
-    gross = f"{book.gross_test.mean * percent:+.1f} % ({show_t(book.gross_test.t)}){star(outcome)}"
+    net = (f"{book.net_tests[cost].mean * percent:+.1f} % ({show_t(book.net_tests[cost])})" for cost in COSTS_BP)
+    gross = f"{book.gross_test.mean * percent:+.1f} % ({show_t(book.gross_test)}){star(outcome)}"
     drawdown = f"{100 * measure_drawdown(book.net(COSTS_BP[0])):.0f} %"
     return (str(book.parts), f"{book.traded.mean():.2f}", gross, *net, f"{book.break_even_bp:.1f}", drawdown)
 
@@ -134,47 +136,58 @@ def tabulate_gains(study: Study) -> Table:
 
 def tabulate_periods(study: Study) -> Table:
     """Return rank IC and long-short book by period and signal."""
-    header = ("period", "signal", "IC (t)", "periods", "tickers", "found from", *BOOK_HEADER)
+    header = ("period", "signal", "IC (t)", "periods", "tickers", "found from")
+    book_header = name_book_cells("period")
     rows = []
     for (period, signal), test in study.periods.items():
         ic, book = test.ic, test.book
-        cells = (
-            show_book(book, study.tests[PERIOD_LONG_SHORT, signal, period], PERIODS[period][1]) if book else ("",) * 7
-        )
+        outcome = study.tests.get((PERIOD_LONG_SHORT, signal, period))
+        cells = show_book(book, outcome, PERIODS[period][1]) if book and outcome else ("",) * len(book_header)
         rows.append((period, signal, show_ic(ic, study.tests[PERIOD_IC, signal, period]), str(ic.test.count),
-                     str(ic.breadth), f"{ic.test.detectable:.3f}", *cells[: len(BOOK_HEADER)]))  # fmt: skip
-    return Table("", header, tuple(rows))
+                     str(ic.breadth), show_detectable(ic.test, 3), *cells))  # fmt: skip
+    return Table("", (*header, *book_header), tuple(rows))
 
 
 def list_tests(tests: Mapping[tuple[str, str, str], Outcome]) -> str:
-    """Return every test as CSV: kind, subject, horizon, estimate, p, adjusted_p, count."""
+    """Return every test as CSV: kind, subject, horizon, estimate (empty without a value), p, adjusted_p, count."""
     lines = ["kind,subject,horizon,estimate,p,adjusted_p,count"]
     for key, o in tests.items():
         cells = [f'"{cell}"' if "," in cell else cell for cell in key]
-        lines.append(",".join([*cells, f"{o.estimate:.6f}", f"{o.p:.6f}", f"{o.adjusted_p:.6f}", str(o.count)]))
+        estimate = f"{o.estimate:.6f}" if o.count else ""
+        lines.append(",".join([*cells, estimate, f"{o.p:.6f}", f"{o.adjusted_p:.6f}", str(o.count)]))
     return "\n".join(lines) + "\n"
 
 
 def show_ic(ic: RankIC, outcome: Outcome) -> str:
-    """Return "+0.0123 (2.1)" with a star where found."""
-    return f"{ic.test.mean:+.4f} ({show_t(ic.test.t)}){star(outcome)}"
+    """Return "+0.0123 (2.1)" with a star where found, empty without a value."""
+    return f"{ic.test.mean:+.4f} ({show_t(ic.test)}){star(outcome)}" if ic.test.count else ""
 
 
 def show_draws(draws: list[RankIC]) -> str:
-    """Return the mean IC over draws and the range of their t."""
-    t = [draw.test.t for draw in draws]
-    return f"{np.mean([draw.test.mean for draw in draws]):+.4f} ({min(t):.1f} to {max(t):.1f})"
+    """Return the mean IC over the draws that could be tested and the range of their t, empty without one."""
+    tests = [draw.test for draw in draws if draw.test.is_made]
+    if not tests:
+        return ""
+    t = [test.t for test in tests]
+    return f"{np.mean([test.mean for test in tests]):+.4f} ({min(t):.1f} to {max(t):.1f})"
 
 
 def show_leg(study: Study, signal: str, leg: str) -> str:
-    """Return top less bottom in bp, and the rank IC with its t."""
+    """Return top less bottom in bp, and the rank IC with its t, empty where either has no value."""
     ic, spread = study.legs[signal, leg].test, study.leg_spreads[signal, leg].gross_test
-    return f"{spread.mean / BASIS_POINT:+.0f} bp, IC {ic.mean:+.3f} ({ic.t:.1f})"
+    if not (ic.count and spread.count):
+        return ""
+    return f"{spread.mean / BASIS_POINT:+.0f} bp, IC {ic.mean:+.3f} ({show_t(ic)})"
 
 
-def show_t(t: float) -> str:
+def show_t(test: MeanTest) -> str:
     """Return t, or that nothing was tested."""
-    return "no test" if np.isnan(t) else f"{t:.1f}"
+    return f"{test.t:.1f}" if test.is_made else "no test"
+
+
+def show_detectable(test: MeanTest, digits: int) -> str:
+    """Return the smallest true mean that would be found, empty where nothing was tested."""
+    return f"{test.detectable:.{digits}f}" if test.is_made else ""
 
 
 def star(outcome: Outcome) -> str:

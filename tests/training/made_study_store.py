@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,17 @@ from pipeline.trailing import USED
 from .made_market import REVISION
 
 STALE_WEIGHT = 0.25
+RESTATED = 12
+RESTATED_AT = datetime(2020, 12, 1, 12, tzinfo=UTC)
 WORDS = ("great gain", "terrible loss", "quiet meeting", "good profit", "bad lawsuit", "happy award", "ugly fraud")
 TICKERS = [f"T{n:02}" for n in range(24)] + ["BRK.B"]
 
 
 def make_study_store(root: Path, prices_path: Path, day_count: int = 45, seed: int = 0) -> Path:
-    """Seal ``day_count`` sessions of 25 tickers below ``root``, write prices to ``prices_path``; return ``root``."""
+    """Seal ``day_count`` sessions of 25 tickers below ``root``, write prices to ``prices_path``; return ``root``.
+
+    Session number RESTATED is restated at RESTATED_AT, each of its scores turned to its opposite.
+    """
     rng = np.random.default_rng(seed)
     sessions = Sessions("XNYS", 0, pd.Timestamp("2019-12-20").date(), pd.Timestamp("2020-12-31").date())
     session, sealed = sessions.parse("2020-01-02"), []
@@ -31,22 +37,29 @@ def make_study_store(root: Path, prices_path: Path, day_count: int = 45, seed: i
     earlier: set[str] = set()
     for number in range(day_count):
         evidence = make_evidence(session, number, rng)
-        rows = aggregate_session(
-            evidence,
-            history,
-            TICKERS,
-            session,
-            frozenset(TICKERS) if number == 30 else frozenset(),
-            frozenset(earlier),
-            session.cutoff_at + timedelta(hours=1),
-            REVISION,
-            STALE_WEIGHT,
+        failed = frozenset(TICKERS) if number == 30 else frozenset[str]()
+        aggregate = partial(
+            aggregate_session,
+            history=history,
+            tickers=TICKERS,
+            session=session,
+            failed_tickers=failed,
+            stale_stories=frozenset(earlier),
+            model_revision=REVISION,
+            stale_weight=STALE_WEIGHT,
         )
+        rows = aggregate(evidence, available_at=session.cutoff_at + timedelta(hours=1))
         sealed.append(SessionToSeal(rows, evidence, describe(session)))
+        if number == RESTATED:
+            opposite = turn_scores(evidence)
+            anew = aggregate(opposite, available_at=RESTATED_AT)
+            restated = SessionToSeal(anew, opposite, describe(session) | {"available_at": RESTATED_AT})
         earlier |= set(evidence["story_id"])
         history = pd.concat([history, rows]).tail(21 * len(TICKERS)) if number else rows
         session = sessions.next(session)
-    FeatureStore(root).seal_all(sealed)
+    store = FeatureStore(root)
+    store.seal_all(sealed)
+    store.restate(restated)
     write_prices(prices_path, [one.rows["session_date"].iloc[0] for one in sealed], rng)
     return root
 
@@ -86,6 +99,12 @@ def make_evidence(session: Session, number: int, rng: np.random.Generator) -> pd
         reason="symbol",
         model_revision=REVISION,
     )
+
+
+def turn_scores(evidence: pd.DataFrame) -> pd.DataFrame:
+    """Return ``evidence`` with good and bad exchanged, as another model could have scored it."""
+    positive, negative = evidence["p_positive"], evidence["p_negative"]
+    return evidence.assign(p_positive=negative, p_negative=positive, sentiment_score=-evidence["sentiment_score"])
 
 
 def describe(session: Session) -> dict[str, object]:

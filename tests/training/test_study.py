@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study_incremental, "DRAWS", 200)
     monkeypatch.setattr(study_incremental, "HORIZONS", {"open-close": 0, "1": 1})
     monkeypatch.setattr(study_incremental, "MODEL_PLACEBO_SEEDS", 1)
@@ -35,7 +35,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_the_stores_own_score_comes_back_by_the_steps_that_vader_goes(made: tuple[Path, Path]) -> None:
-    features = add_vader(load_features(root=made[0]), made[0])
+    features = add_vader(load_features(root=made[0], revision="first"), made[0])
     news = features[features["status"] == "news"]
     assert (news["novel_share"] < 1).mean() > 0.2  # stories of yesterday are among them
     np.testing.assert_allclose(news["remade_score"], news["sentiment_score"], atol=2e-6)
@@ -44,6 +44,17 @@ def test_the_stores_own_score_comes_back_by_the_steps_that_vader_goes(made: tupl
     for window in (5, 21):
         own = trail(features, "sentiment_score", window)
         np.testing.assert_allclose(own, features[f"sentiment_score_{window}"], atol=2e-6)
+
+
+def test_a_restated_session_counts_as_it_was_sealed_first(made: tuple[Path, Path]) -> None:
+    session = pd.Timestamp("2020-01-21")
+    first, latest = (
+        frame[frame["session_date"] == session].reset_index(drop=True)
+        for frame in (study.read_features(made[0]), load_features(root=made[0], revision="latest"))
+    )
+    np.testing.assert_allclose(latest["sentiment_score"], -first["sentiment_score"], atol=2e-6)
+    assert (first["available_at"] < pd.Timestamp("2020-01-23", tz="UTC")).all()
+    assert find_deviation(add_vader(study.read_features(made[0]), made[0])) == 0  # the headlines are the first, too
 
 
 def test_a_story_of_yesterday_weighs_less() -> None:
@@ -81,6 +92,13 @@ def test_the_command_writes_the_same_report_twice(
     assert "Sessions: 45, from 2020-01-02 to 2020-03-06; 1 of them missed" in report
     assert "25 in the store, 25 of them with prices" in report
     assert str(tmp_path) not in report
+    assert "--prices FILE --seed 3 --note FILE`; do not edit" in report
+    assert not re.findall(r".*\bnan\b.*", report + (tmp_path / "study" / "tests.csv").read_text())
+    assert "Months with a wide enough cross-section: 1, too few to test; 24 are needed." in report
+    assert re.search(
+        r"^\| monthly \| sentiment_score \| [+-]0\.\d{4} \(no test\) \| 1 \| 25 \|  \|", report, re.MULTILINE
+    )
+    assert report.count("| traded a period |") == report.count("| traded a day |") == 1
     assert not [word for word in WORDS if word in report]
     assert sorted(path.name for path in (tmp_path / "study").iterdir()) == [
         "around_the_news.png", "increment.png", "long_short.png", "rank_ic.png", "tests.csv",

@@ -31,7 +31,7 @@ def test_benjamini_hochberg_by_hand(values: list[float], adjusted: list[float]) 
 
 
 def make_test(mean: float, p: float) -> MeanTest:
-    return MeanTest(mean, 0.01, mean / 0.01, p, 500, 5)
+    return MeanTest(mean, 0.01, mean / 0.01, p, 500, 40, 18.75)
 
 
 def make_book(net: float) -> LongShort:
