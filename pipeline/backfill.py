@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
@@ -121,15 +123,25 @@ def list_pending(store: FeatureStore, sessions: tuple[Session, ...]) -> tuple[Se
 
 
 def score_locally(job: LinkJob, report: Report, scorer: Scorer) -> Iterator[pd.DataFrame]:
-    """Score a job in this process: the engine for one machine."""
+    """Score a job in this process: the engine for one machine. A block is made while the one before is sealed."""
+    blocks = _score_blocks(job, report, scorer)
+    with ThreadPoolExecutor(1) as ahead:
+        following = ahead.submit(next, blocks, None)
+        while (block := following.result()) is not None:
+            following = ahead.submit(next, blocks, None)
+            yield from block
+
+
+def _score_blocks(job: LinkJob, report: Report, scorer: Scorer) -> Iterator[list[pd.DataFrame]]:
     for block in list_blocks(job, report):
         with report.stage("scored", "headline-ticker pairs") as stage:
             scores = scorer.score([pair for frame in block for pair in list_pairs(frame)])
             stage.count += len(scores)
-        begin = 0
-        for frame in block:
-            yield add_scores(frame, scores[begin : begin + len(frame)], scorer.revision)
-            begin += len(frame)
+        begins = accumulate(map(len, block), initial=0)
+        yield [
+            add_scores(frame, scores[begin : begin + len(frame)], scorer.revision)
+            for frame, begin in zip(block, begins, strict=False)
+        ]
 
 
 def _list_later(store: FeatureStore, manifest: pd.DataFrame, sessions: tuple[Session, ...]) -> tuple[Session, ...]:
