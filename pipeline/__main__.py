@@ -5,26 +5,25 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import platform
 import resource
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
+from . import backfill_verb
 from .config import HOME, Settings, load_companies, load_feed_templates, load_settings
 from .errors import ConfigError, PipelineError, StoreError
 from .feeds import list_feeds
 from .fetch import fetch_feeds
 from .line import Line
 from .model_folder import GOLDEN_TOLERANCE, check_golden, read_model_folder
+from .options import add_model, add_places, add_verb, open_root, parse_date
+from .provenance import find_code_revision, find_cpu
 from .replay import replay_feeds
 from .report import Report, describe_session, session_text, to_text, write_report
 from .restate import restate
@@ -129,7 +128,9 @@ def run_report(args: argparse.Namespace) -> int:
 
 def run_restate(args: argparse.Namespace) -> int:
     """Score sealed sessions anew with the present model, each as a new revision beside the old one."""
-    first, last = (_date(option, text) for option, text in (("--from", args.first), ("--to", args.last)))
+    first, last = (
+        parse_date(option, text, "2026-11-20") for option, text in (("--from", args.first), ("--to", args.last))
+    )
     if first > last:
         raise ConfigError(f"--from {first} is after --to {last}")
     found = Restatement()
@@ -163,13 +164,11 @@ def run_export(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_backfill_verb(args: argparse.Namespace) -> int:
+def run_backfill(args: argparse.Namespace) -> int:
     """Make the history of a headline archive by the same code, month by month; run again to go on after a kill."""
-    from .backfill_verb import run
-
     settings = _settings(args)
     scorer = _open_scorer(args, settings)
-    return run(args, settings, scorer, _code_revision(), _cpu(), datetime.now(UTC))
+    return backfill_verb.run(args, settings, scorer, find_code_revision(), find_cpu(), datetime.now(UTC))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -180,31 +179,38 @@ def _parser() -> argparse.ArgumentParser:
         ("seal", seal, "aggregate, validate and store every session whose cut-off has passed"),
         ("daily", run_daily, "capture, then seal"),
     ):
-        example = f"python -m pipeline {name} --dry-run"
-        verb = _add_places(_add_verb(verbs, name, text, example, partial(run_line, action)))
-        verb.add_argument("--model", type=Path, help="model folder, instead of the one in the settings")
-        verb.add_argument(
-            "--replay", type=Path, metavar="DIR", help="read feeds from a recording, not from the network"
-        )
-        verb.add_argument("--now", help="the time of a replay, such as 2026-11-20T21:35:00Z")
-        verb.add_argument("--report", type=Path, default=Path("report"), metavar="DIR", help="where the report goes")
-        verb.add_argument("--dry-run", action="store_true", help="work on a copy of the store and throw it away")
-    _add_places(_add_verb(verbs, "validate", run_validate.__doc__, "python -m pipeline validate", run_validate))
-    _add_places(_add_verb(verbs, "status", run_status.__doc__, "python -m pipeline status", run_status))
+        _add_line(add_verb(verbs, name, text, f"python -m pipeline {name} --dry-run", partial(run_line, action)))
+    add_places(add_verb(verbs, "validate", run_validate.__doc__, "python -m pipeline validate", run_validate))
+    add_places(add_verb(verbs, "status", run_status.__doc__, "python -m pipeline status", run_status))
     example = "python -m pipeline report --session 2026-11-20 --tickers AAPL,MSFT"
-    verb = _add_places(_add_verb(verbs, "report", run_report.__doc__, example, run_report))
+    verb = add_places(add_verb(verbs, "report", run_report.__doc__, example, run_report))
     verb.add_argument("--session", required=True, help="a trading session, such as 2026-11-20")
     verb.add_argument("--tickers", help="only these, separated by commas")
-    _add_backfill(verbs)
+    backfill_verb.add_options(add_verb(verbs, "backfill", run_backfill.__doc__, backfill_verb.EXAMPLE, run_backfill))
     example = "python -m pipeline restate --from 2026-11-02 --to 2026-11-20"
-    verb = _add_places(_add_verb(verbs, "restate", run_restate.__doc__, example, run_restate))
+    _add_restate(add_verb(verbs, "restate", run_restate.__doc__, example, run_restate))
+    example = "python -m pipeline export-model runs/default-seed42 --output my_model"
+    _add_export(add_verb(verbs, "export-model", run_export.__doc__, example, run_export))
+    return parser
+
+
+def _add_line(verb: argparse.ArgumentParser) -> None:
+    add_places(verb)
+    add_model(verb)
+    verb.add_argument("--replay", type=Path, metavar="DIR", help="read feeds from a recording, not from the network")
+    verb.add_argument("--now", help="the time of a replay, such as 2026-11-20T21:35:00Z")
+    verb.add_argument("--report", type=Path, default=Path("report"), metavar="DIR", help="where the report goes")
+
+
+def _add_restate(verb: argparse.ArgumentParser) -> None:
+    add_places(verb)
+    add_model(verb)
     verb.add_argument("--from", required=True, dest="first", metavar="DATE", help="first day of the range")
     verb.add_argument("--to", required=True, dest="last", metavar="DATE", help="last day of the range")
-    verb.add_argument("--model", type=Path, help="model folder, instead of the one in the settings")
-    verb.add_argument("--dry-run", action="store_true", help="work on a copy of the store and throw it away")
     verb.set_defaults(now=None, replay=None)
-    example = "python -m pipeline export-model runs/default-seed42 --output my_model"
-    verb = _add_verb(verbs, "export-model", run_export.__doc__, example, run_export)
+
+
+def _add_export(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "adapter", nargs="?", help="a run folder, or a Hub repository OWNER/NAME (default: the settings')"
     )
@@ -217,54 +223,6 @@ def _parser() -> argparse.ArgumentParser:
         help="model folder to write (default: the one that ships)",
     )
     verb.add_argument("--parity-set", type=Path, default=HOME / "parity_set.csv", help="headlines of the parity gate")
-    return parser
-
-
-def _add_backfill(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    example = "python -m pipeline backfill news.parquet --start 2015-01-02 --end 2016-08-15 --root history"
-    example += " --title-column headline --time-column published_at --ticker-column ticker"
-    verb = _add_verb(verbs, "backfill", run_backfill_verb.__doc__, example, run_backfill_verb)
-    verb.add_argument("archive", type=Path, help="headlines, .parquet, .csv or .csv.gz")
-    verb.add_argument("--start", required=True, metavar="DATE", help="first session, such as 2015-01-02")
-    verb.add_argument("--end", required=True, metavar="DATE", help="last session")
-    verb.add_argument("--root", required=True, type=Path, dest="store", help="the store to write to")
-    verb.add_argument("--title-column", default="headline", help="column of headlines (default: headline)")
-    verb.add_argument("--time-column", default="", help="column of publication times, bare dates allowed")
-    verb.add_argument("--date-column", default="", help="column of dates, read where there is no time")
-    verb.add_argument("--ticker-column", default="", help="column of tickers, where headlines are tagged")
-    verb.add_argument("--source-column", default="", help="column of publishers")
-    verb.add_argument("--url-column", default="", help="column of links")
-    verb.add_argument("--timezone", default="UTC", help="zone of times without an offset and of dates (default: UTC)")
-    verb.add_argument(
-        "--latency-minutes", type=int, default=60, metavar="N", help="from a cut-off to available_at (default: 60)"
-    )
-    verb.add_argument("--engine", choices=("local", "ray"), default="local", help="this process, or Ray Data")
-    verb.add_argument("--workers", type=int, default=0, metavar="N", help="threads or actors (default: every core)")
-    verb.add_argument("--dry-run", action="store_true", help="work on a copy of the store and throw it away")
-    verb.add_argument("--address", help="a running Ray cluster (default: one of its own on this machine)")
-    verb.add_argument("--settings", type=Path, default=HOME / "settings.toml", help="settings file")
-    verb.add_argument("--universe", type=Path, help="table of tickers, instead of the one in the settings")
-    verb.add_argument("--model", type=Path, help="model folder, instead of the one in the settings")
-
-
-def _add_verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    text: str | None,
-    example: str,
-    run: Callable[[argparse.Namespace], int],
-) -> argparse.ArgumentParser:
-    verb = verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}")
-    verb.set_defaults(run=run)
-    return verb
-
-
-def _add_places(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Give ``verb`` the options that say which settings, store and universe it works on."""
-    verb.add_argument("--settings", type=Path, default=HOME / "settings.toml", help="settings file")
-    verb.add_argument("--store", type=Path, help="feature store, instead of the one in the settings")
-    verb.add_argument("--universe", type=Path, help="table of tickers, instead of the one in the settings")
-    return verb
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -296,11 +254,7 @@ def _open_line(args: argparse.Namespace, stack: ExitStack) -> Line:
     settings = _settings(args)
     companies = load_companies(settings.tickers)
     scorer = _open_scorer(args, settings)
-    root = settings.store
-    if args.dry_run:
-        root = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "feature_store"
-        if settings.store.exists():
-            shutil.copytree(settings.store, root)
+    root = stack.enter_context(open_root(settings.store, args.dry_run))
     return Line(
         settings=settings,
         companies=companies,
@@ -310,8 +264,8 @@ def _open_line(args: argparse.Namespace, stack: ExitStack) -> Line:
         scorer=scorer,
         fetch=_fetcher(args.replay, settings, clock),
         clock=clock,
-        code_revision=_code_revision(),
-        cpu=_cpu(),
+        code_revision=find_code_revision(),
+        cpu=find_cpu(),
         progress=sys.stderr.isatty(),
     )
 
@@ -351,13 +305,6 @@ def _fetcher(replay: Path | None, settings: Settings, clock: Callable[[], dateti
     return lambda feeds, states: fetch_feeds(feeds, states, settings.fetch, clock, progress=sys.stderr.isatty())
 
 
-def _date(option: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"{option} {text}: expected a date such as 2026-11-20") from error
-
-
 def _tickers(text: str, universe: Sequence[str]) -> list[str]:
     wanted = [ticker.strip().upper() for ticker in text.split(",") if ticker.strip()]
     if not wanted:
@@ -366,30 +313,6 @@ def _tickers(text: str, universe: Sequence[str]) -> list[str]:
         if ticker not in universe:
             raise ConfigError(f"--tickers {ticker}: not in the universe of {len(universe)} tickers")
     return wanted
-
-
-def _code_revision() -> str:
-    """Return the commit of this checkout, with a + when it has local changes; empty outside a checkout."""
-    git = ["git", "-C", str(HOME)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changes = subprocess.run(
-            [*git, "status", "--porcelain", "--", str(HOME)], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return head + "+" * bool(changes.stdout.strip())
-
-
-def _cpu() -> str:
-    """Return the processor's model name, for the manifest."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from .archive import ArchiveRow, BadRow
 from .archive_months import Tally, split_archive
 from .backfill_leftovers import remove_leftovers
-from .backfill_link import FEED_ID, LinkJob, list_blocks, look_back, recall
+from .backfill_link import FEED_ID, LinkJob, list_blocks, recall
 from .backfill_seal import Backfill, recall_past, seal_sessions
 from .errors import ArchiveError, ConfigError, StoreError
 from .evidence import add_scores, list_pairs
@@ -72,7 +72,7 @@ def run_backfill(
             summary.tally = split_archive(rows, work.sessions, first.session_date, universe, Path(name))
             stage.count += summary.tally.row_count
         _require_rows(summary.tally)
-        memory = recall(work.store, first, look_back(work.settings))
+        memory = recall(work.store, first, work.settings.look_back)
         job = LinkJob(Path(name), pending, work.companies, work.settings, memory)
         counts = summary.tally.by_session
         with tqdm(total=sum(counts[s.session_date] for s in pending), unit=" rows", disable=not progress) as bar:

@@ -116,11 +116,6 @@ def first_remembered(since: datetime) -> date:
     return since.date() - timedelta(days=1)
 
 
-def look_back(settings: Settings) -> timedelta:
-    """Return how far back the daily line remembers headlines and stories."""
-    return timedelta(hours=settings.headlines.max_age_hours + settings.dedupe.window_hours)
-
-
 def _keep(
     headlines: Sequence[Headline], session: Session, job: LinkJob, linker: Linker, report: Report
 ) -> tuple[StoryHeadline, ...]:
@@ -128,7 +123,7 @@ def _keep(
     settings, memory, now = job.settings, job.memory, session.cutoff_at
     window, max_age = (timedelta(hours=h) for h in (settings.dedupe.window_hours, settings.headlines.max_age_hours))
     with report.stage("linked", "headlines with a ticker") as stage:
-        memory.prune(now, look_back(settings))
+        memory.prune(now, settings.look_back)
         fresh, _ = drop_old(headlines, session.opens_after, max_age, memory.long_known(now))
         linked, _ = link_with(linker, fresh, settings.link.min_relevance)
         stage.count += len(linked)

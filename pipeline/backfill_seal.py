@@ -16,7 +16,7 @@ import pandas as pd
 
 from .aggregate import aggregate_session
 from .archive_months import first_of_month
-from .backfill_link import first_remembered, look_back
+from .backfill_link import first_remembered
 from .config import Settings
 from .records import Company, Session
 from .report import Report
@@ -73,7 +73,7 @@ def recall_past(store: FeatureStore, first: Session, settings: Settings) -> Past
     past = Past()
     history = store.history(first.session_date, HISTORY_SESSIONS)
     past.rows.extend(rows[USED] for _, rows in history.groupby("session_date"))
-    evidence = store.recent_headlines(first.opens_after - look_back(settings), before=first.session_date)
+    evidence = store.recent_headlines(first.opens_after - settings.look_back, before=first.session_date)
     past.stories.extend((day, frozenset(rows["story_id"])) for day, rows in evidence.groupby("session_date"))
     return past
 
@@ -114,7 +114,7 @@ def _prepare(
             tickers,
             session,
             failed_tickers=frozenset(tickers) if is_missed else frozenset(),
-            stale_stories=past.stale_stories(session.opens_after - look_back(work.settings)),
+            stale_stories=past.stale_stories(session.opens_after - work.settings.look_back),
             available_at=session.cutoff_at + work.latency,
             model_revision=work.model_revision,
             stale_weight=work.settings.aggregate.stale_weight,

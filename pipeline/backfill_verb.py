@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -17,8 +14,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from .archive import ArchiveColumns, read_archive
 from .backfill import Engine, Summary, list_sessions, run_backfill, score_locally
 from .backfill_seal import Backfill
-from .config import Settings, load_companies
+from .config import HOME, Settings, load_companies
 from .errors import ConfigError
+from .options import add_model, open_root, parse_date
 from .report import Report
 from .score import OnnxScorer, count_cores
 from .sessions import Sessions
@@ -27,13 +25,41 @@ from .store import FeatureStore
 _MARGIN = timedelta(days=31)
 """How far the calendar reaches beyond the days asked for: further than exchanges were ever closed since 1914."""
 _LONGEST_LATENCY = timedelta(days=7)
+EXAMPLE = (
+    "python -m pipeline backfill news.parquet --start 2015-01-02 --end 2016-08-15 --root history"
+    " --title-column headline --time-column published_at --ticker-column ticker"
+)
+
+
+def add_options(verb: argparse.ArgumentParser) -> None:
+    """Give ``verb`` its options."""
+    verb.add_argument("archive", type=Path, help="headlines, .parquet, .csv or .csv.gz")
+    verb.add_argument("--start", required=True, metavar="DATE", help="first session, such as 2015-01-02")
+    verb.add_argument("--end", required=True, metavar="DATE", help="last session")
+    verb.add_argument("--root", required=True, type=Path, dest="store", help="the store to write to")
+    verb.add_argument("--title-column", default="headline", help="column of headlines (default: headline)")
+    verb.add_argument("--time-column", default="", help="column of publication times, bare dates allowed")
+    verb.add_argument("--date-column", default="", help="column of dates, read where there is no time")
+    verb.add_argument("--ticker-column", default="", help="column of tickers, where headlines are tagged")
+    verb.add_argument("--source-column", default="", help="column of publishers")
+    verb.add_argument("--url-column", default="", help="column of links")
+    verb.add_argument("--timezone", default="UTC", help="zone of times without an offset and of dates (default: UTC)")
+    verb.add_argument(
+        "--latency-minutes", type=int, default=60, metavar="N", help="from a cut-off to available_at (default: 60)"
+    )
+    verb.add_argument("--engine", choices=("local", "ray"), default="local", help="this process, or Ray Data")
+    verb.add_argument("--workers", type=int, default=0, metavar="N", help="threads or actors (default: every core)")
+    verb.add_argument("--address", help="a running Ray cluster (default: one of its own on this machine)")
+    verb.add_argument("--settings", type=Path, default=HOME / "settings.toml", help="settings file")
+    verb.add_argument("--universe", type=Path, help="table of tickers, instead of the one in the settings")
+    add_model(verb)
 
 
 def run(
     args: argparse.Namespace, settings: Settings, scorer: OnnxScorer, code_revision: str, cpu: str, now: datetime
 ) -> int:
     """Backfill as ``args`` say and print what was done."""
-    start, end = _date("--start", args.start), _date("--end", args.end)
+    start, end = (parse_date(f"--{name}", getattr(args, name), "2015-01-02") for name in ("start", "end"))
     if start > end:
         raise ConfigError(f"--start {start} is after --end {end}")
     latency = _latency(args.latency_minutes)
@@ -43,7 +69,8 @@ def run(
     )
     sessions, companies = list_sessions(calendar, start, end, latency, now), load_companies(settings.tickers)
     report, started = Report("backfill", now, scorer.revision, code_revision), perf_counter()
-    with _open_store(settings.store, args.dry_run) as store:
+    with open_root(settings.store, args.dry_run) as root:
+        store = FeatureStore(root)
         work = Backfill(settings, companies, sessions, store, latency, scorer.revision, code_revision, cpu)
         for line in list_changes(work):
             print(line, flush=True)
@@ -71,18 +98,6 @@ def list_changes(work: Backfill) -> list[str]:
         before = least if least == most else f"{least} to {most}"
         lines.append(f"latency: earlier sessions have {before} minutes, new ones {new}")
     return lines
-
-
-@contextmanager
-def _open_store(root: Path, is_dry_run: bool) -> Iterator[FeatureStore]:
-    """Yield the store at ``root``; for a dry run a copy of it that vanishes."""
-    if not is_dry_run:
-        yield FeatureStore(root)
-        return
-    with tempfile.TemporaryDirectory() as name:
-        if root.exists():
-            shutil.copytree(root, Path(name) / "store")
-        yield FeatureStore(Path(name) / "store")
 
 
 def _engine(args: argparse.Namespace, scorer: OnnxScorer) -> Engine:
@@ -120,13 +135,6 @@ def _zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigError(f"--timezone {name}: expected a name such as UTC or America/New_York") from error
-
-
-def _date(option: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"{option} {text}: expected a date such as 2015-01-02") from error
 
 
 def _describe(work: Backfill, summary: Summary, report: Report, seconds: float) -> Iterator[str]:

@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -132,6 +133,11 @@ class Settings:
     aggregate: AggregateSettings
     validate: ValidateSettings
     adapter: AdapterSettings = AdapterSettings()
+
+    @property
+    def look_back(self) -> timedelta:
+        """How far back headlines and stories are remembered: the age of old news, and a story's window before it."""
+        return timedelta(hours=self.headlines.max_age_hours + self.dedupe.window_hours)
 
 
 def load_settings(path: Path = HOME / "settings.toml") -> Settings:

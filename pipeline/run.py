@@ -59,7 +59,7 @@ def capture(line: Line, report: Report) -> None:
     renew_open_evidence(line)
     first, earliest_open = open_sessions(line, now)
     window, max_age = (timedelta(hours=h) for h in (settings.dedupe.window_hours, settings.headlines.max_age_hours))
-    remembered = line.store.recent_headlines(now - max_age - window)
+    remembered = line.store.recent_headlines(now - settings.look_back)
     long_known = line.store.captured_ids((now - LONG_MEMORY).date(), now.date()) - set(remembered.headline_id)
     fresh, old = drop_old(headlines, first.opens_after, max_age, long_known)
     with report.stage("linked", "headlines with a ticker") as stage:
@@ -125,8 +125,7 @@ def aggregate_sealed(
     ``failed_tickers`` are those whose silence means nothing; ``now`` is when the rows become available.
     """
     settings = line.settings
-    reach = timedelta(hours=settings.headlines.max_age_hours + settings.dedupe.window_hours)
-    earlier = line.store.recent_headlines(session.opens_after - reach, before=session.session_date)
+    earlier = line.store.recent_headlines(session.opens_after - settings.look_back, before=session.session_date)
     return aggregate_session(
         evidence,
         line.store.history(session.session_date, HISTORY_SESSIONS),

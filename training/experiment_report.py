@@ -9,6 +9,7 @@ from .comparison_table import Table, mark_table, show_p, show_spread, tabulate_b
 from .data import SOURCES
 from .evaluate import MIX
 from .experiments import Experiment, ExperimentError
+from .marks import replace_between
 from .recipe import RANDOM
 from .run_record import Run
 
@@ -68,11 +69,7 @@ def replace_report(document: str, report: str) -> str:
     Raises:
         ExperimentError: a mark is missing.
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ExperimentError(f"the document has no {BEGIN if not begin else END!r}; expected both marks, one each")
-    return f"{before}{BEGIN}\n\n{report}\n{END}{after}"
+    return replace_between(document, (BEGIN, END), report.rstrip("\n"), "the document", ExperimentError)
 
 
 def describe_protocol(runs: Sequence[Run]) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from feature_store import load_features, to_monthly
-from pipeline.aggregate import aggregate_session
+from pipeline.aggregate import COUNTS, SCORES, aggregate_session
 from pipeline.records import Session
 from pipeline.schema import FEATURE_TABLE
 from pipeline.store import FeatureStore, SessionToSeal
@@ -109,24 +109,8 @@ def aggregate(evidence: pd.DataFrame, day: date) -> pd.DataFrame:
     return rows.astype(numbers).assign(session_date=pd.to_datetime(rows["session_date"]))
 
 
-SAME = (
-    "headline_count",
-    "story_count",
-    "positive_count",
-    "neutral_count",
-    "negative_count",
-    "sentiment_score",
-    "sentiment_std",
-    "sentiment_min",
-    "sentiment_max",
-    "positive_share",
-    "negative_share",
-    "agreement",
-    "bullishness",
-    "confidence_mean",
-    "relevance_mean",
-    "novel_share",
-)
+OTHERWISE = ("source_count", "neutral_count", "overnight_score", "intraday_score")
+SAME = tuple(name for name in (*COUNTS, *SCORES) if name not in OTHERWISE)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
