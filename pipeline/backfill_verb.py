@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
@@ -155,6 +156,8 @@ def _describe(work: Backfill, summary: Summary, report: Report, seconds: float) 
         f"{count / seconds:,.0f} {unit}/s"
         for count, unit in ((summary.headline_count, "headlines"), (summary.pair_count, "pairs"))
     )
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    yield f"peak memory: {peak_mb:,.0f} MB"
     yield f"time: {seconds:,.1f} s, {rates}; " + ", ".join(
         f"{stage.name} {stage.seconds:,.1f} s" for stage in report.stages.values()
     )
