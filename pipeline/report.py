@@ -15,10 +15,14 @@ from typing import Any
 import pandas as pd
 
 from .files import write_atomically
+from .markdown import escape_text, format_code, hide_commands
 from .records import CheckResult, Dropped, FetchResult, Headline, StoryHeadline
 
 TOP_COUNT = 5
 """How many tickers are shown at either end of the scale."""
+
+LONGEST_FAILURE = 2000
+"""Characters of a failure that report.md shows; report.json has all of it."""
 
 
 @dataclass
@@ -154,11 +158,12 @@ def to_text(report: Report) -> str:
         lines += [f"joined: {len(report.joined):,} near-duplicates to the story they repeat"]
     if report.feed_counts:
         lines += ["feeds: " + _feed_line(report)]
-        lines += [f"  {feed_id}: {fault}" for feed_id, fault in _first(report.feed_faults)]
+        lines += [hide_commands(f"  {feed_id}: {fault}") for feed_id, fault in _first(report.feed_faults)]
     for day in report.sealed:
         lines += ["", session_text(day)]
     lines += ["", "checks: " + _check_line(report.checks)] if report.checks else []
-    lines += [f"  {'FAILED' if c.is_required else 'warning'} {c.name}: {c.notes}" for c in _not_passed(report.checks)]
+    for check in _not_passed(report.checks):
+        lines.append(hide_commands(f"  {'FAILED' if check.is_required else 'warning'} {check.name}: {check.notes}"))
     return "\n".join(lines)
 
 
@@ -169,7 +174,8 @@ def session_text(day: SealedSession) -> str:
         lines += [f"  {title}"] if tickers else []
         for ticker in tickers:
             score, bar = ticker["sentiment_score"], "█" * round(abs(ticker["sentiment_score"]) * 10)
-            lines.append(f"    {ticker['ticker']:<6}{score:>+6.2f} {bar:<11}{ticker['headline']} ({ticker['source']})")
+            headline = hide_commands(f"{ticker['headline']} ({ticker['source']})")
+            lines.append(f"    {ticker['ticker']:<6}{score:>+6.2f} {bar:<11}{headline}")
     return "\n".join([*lines, f"  in {day.path}"])
 
 
@@ -177,14 +183,16 @@ def to_markdown(report: Report) -> str:
     """Return the report for a job summary: the same facts as :func:`to_text`, as tables."""
     blocks = [f"# {report.command} at {report.started_at:%Y-%m-%d %H:%M:%S} UTC"]
     if report.failure:
-        blocks.append(f"**Failed:** {_cell(report.failure)}")
-    blocks.append(f"Model `{report.model_revision}`, code `{report.code_revision}`.")
+        blocks.append(f"**Failed:** {escape_text(report.failure, LONGEST_FAILURE)}")
+    blocks.append(
+        f"Model {format_code(report.model_revision) or 'none'}, code {format_code(report.code_revision) or 'unknown'}."
+    )
     stages = [(s.name, f"{s.count:,} {s.unit}", f"{s.seconds:.2f}") for s in report.stages.values()]
     total = sum(stage.seconds for stage in report.stages.values())
     stages.append(("total", f"peak memory {report.peak_memory_mb:,.0f} MB", f"{total:.2f}"))
     blocks.append(_table(("stage", "count", "seconds"), stages))
     for day in report.sealed:
-        blocks.append(f"## Session {day.session_date}\n\n{_session_counts(day)} Written to `{day.path}`.")
+        blocks.append(f"## Session {day.session_date}\n\n{_session_counts(day)} Written to {format_code(day.path)}.")
         tickers = [("positive", t) for t in day.top] + [("negative", t) for t in day.bottom]
         rows = [
             (side, t["ticker"], f"{t['sentiment_score']:+.2f}", t["story_count"], t["headline"], t["source"])
@@ -254,13 +262,5 @@ def _words(reason: str) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    """Return ``value`` so that a feed's text cannot break the table or smuggle in markup."""
-    return str(value).translate(_ESCAPES)
-
-
-_ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;"} | {mark: "\\" + mark for mark in "\\`*_[]|"})
+    head, *body = ([escape_text(cell) for cell in line] for line in (header, *rows))
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *body))

@@ -34,6 +34,9 @@ STAGES = {"fetch", "replay", "parse", "link", "dedupe", "score", "aggregate", "v
 SHARED_WITH_TRAINING = {"errors", "text", "similarity", "score", "model_folder", "card", "hub", "licence"}
 PROMOTION_ONLY = {"export", "parity", "config"}
 """To judge an adapter as the daily line would run it, and to pin it there, `promote` alone needs these."""
+ACTIONS = sorted((PROJECT / "pipeline" / "actions").glob("*.py"))
+SHARED_WITH_ACTIONS = {"config", "errors", "git", "markdown", "pinned"}
+"""What the verbs of workflows share with the line; like them, it needs nothing installed."""
 
 
 def imports(path: Path) -> set[str]:
@@ -57,6 +60,22 @@ def test_the_daily_line_knows_neither_training_nor_torch(path: Path) -> None:
     assert not [name for name in found if name.split(".")[0] == "training"]
     if path.stem not in EXPORT_ONLY:
         assert {name.split(".")[0] for name in found} & HEAVY <= ({"ray"} if path.stem == "backfill_ray" else set())
+
+
+@pytest.mark.parametrize("path", ACTIONS, ids=lambda p: p.stem)
+def test_actions_need_nothing_installed(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 2:
+            assert node.module in SHARED_WITH_ACTIONS
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            assert str(node.module).split(".")[0] in sys.stdlib_module_names
+        elif isinstance(node, ast.Import):
+            assert {alias.name.split(".")[0] for alias in node.names} <= sys.stdlib_module_names
+
+
+def test_actions_start_without_anything_installed() -> None:
+    """-S hides what is installed, so that what is shared is seen to need nothing either."""
+    subprocess.run([sys.executable, "-S", "-c", "import pipeline.actions.__main__"], cwd=PROJECT, check=True)
 
 
 @pytest.mark.parametrize(

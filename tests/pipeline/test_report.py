@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import date
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 
+from pipeline.markdown import shorten_text
 from pipeline.records import CheckResult, Dropped, Headline, Link, LinkedHeadline, StoryHeadline
 from pipeline.report import Report, describe_session, to_markdown, to_text, write_report
 
 from ..daily_line import REPORTED_AT, new_report
+from .test_markdown import HOSTILE
 
 DAY = date(2026, 11, 20)
 
@@ -96,6 +101,35 @@ def test_text_of_a_feed_cannot_break_the_markdown(report: Report) -> None:
     assert "<script>" not in text
     assert "Microsoft \\| &lt;script&gt;" in text
     assert [line.count(" | ") for line in text.splitlines() if line.startswith("| negative")] == [5]
+
+
+def test_a_day_of_hostile_headlines_is_shown_as_text_alone(report: Report) -> None:
+    evidence = made_evidence()
+    titles = HOSTILE[:3] + HOSTILE[4:5]
+    evidence["title"], evidence["source"] = titles, HOSTILE[5]
+    report.sealed = [describe_session(DAY, "features/2026/2026-11-20.csv", made_rows(), evidence)]
+    report.feed_faults |= {f"yahoo:X{number}": text for number, text in enumerate(HOSTILE)}
+    report.checks += [CheckResult(text, True, False, text) for text in HOSTILE]
+    report.failure = " ".join(HOSTILE)
+    html = MarkdownIt("gfm-like").render(to_markdown(report)).replace("<!-- -->", "")
+    tags = set(re.findall(r"</?(\w+)", html))
+    assert tags <= {"h1", "h2", "p", "strong", "code", "table", "thead", "tbody", "tr", "th", "td"}
+    assert html.count("<code>") == 2  # the model's revision and the path
+    assert html.count("<table>") == 5
+    cells = [unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", html)]
+    assert {shorten_text(text) for text in HOSTILE} <= set(cells)
+    assert [row.count("<td>") for row in re.findall(r"<tr>\n(<td>.*?)</tr>", html, re.DOTALL) if "negative" in row] == [
+        6
+    ]
+
+
+def test_a_log_line_is_no_command_of_the_runner(report: Report) -> None:
+    report.feed_faults["yahoo:XOM"] = "##[add-mask]e"
+    report.checks = [CheckResult("scores differ", False, False, "##[stop-commands]x")]
+    evidence = made_evidence().assign(title="##[set-output name=a]b")
+    report.sealed = [describe_session(DAY, "features/2026/2026-11-20.csv", made_rows(), evidence)]
+    assert "##[" not in to_text(report)
+    assert to_text(report).count("## [") == 4
 
 
 def test_a_failure_leads_the_markdown(report: Report) -> None:

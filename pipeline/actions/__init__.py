@@ -1,0 +1,1 @@
+"""What a workflow tells GitHub: summary, alert, pull request. Standard library only, for runners without installs."""
