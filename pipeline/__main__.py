@@ -15,15 +15,18 @@ from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
-from . import backfill_verb
+from . import backfill_verb, commit_verb, hand_run, prune_verb, score_archive_verb, watch_verb
 from .config import HOME, Settings, load_companies, load_feed_templates, load_settings
-from .errors import ConfigError, PipelineError, StoreError
+from .errors import ConfigError, ModelError, PipelineError, StoreError
 from .feeds import list_feeds
 from .fetch import fetch_feeds
 from .line import Line
+from .markdown import hide_commands
 from .model_folder import GOLDEN_TOLERANCE, check_golden, read_model_folder
-from .options import add_model, add_places, add_verb, open_root, parse_date
+from .options import add_model, add_places, add_verb, open_root, parse_date, parse_tickers
+from .pinned import find_model
 from .provenance import find_code_revision, find_cpu
+from .records import CheckResult
 from .replay import replay_feeds
 from .report import Report, describe_session, session_text, to_text, write_report
 from .restate import restate
@@ -46,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.run(args)
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(hide_commands(f"error: {error}"), file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever reads us, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,17 +62,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def run_line(action: Callable[[Line, Report], None], args: argparse.Namespace) -> int:
+def run_line(action: Callable[..., None], args: argparse.Namespace) -> int:
     """Open the line, run ``action`` on it, and leave a report whether it succeeded or not."""
     with ExitStack() as stack:
-        line = _open_line(args, stack)
+        try:
+            line = _open_line(args, stack)
+        except ModelError as error:  # nothing has begun, yet whoever is alarmed wants to know why
+            check = CheckResult("the model can be used", is_required=True, is_passed=False, notes=str(error))
+            report = Report(args.verb, datetime.now(UTC), "", find_code_revision(), checks=[check], failure=str(error))
+            write_report(report, args.report)
+            raise
+        last = hand_run.find_last(args, line.sessions)
         report = Report(
             f"{args.verb}{' (dry run)' * args.dry_run}", line.clock(), line.scorer.revision, line.code_revision
         )
         write_report(report, args.report)  # a folder that cannot be written to shows before anything else is
         try:
             with line.store.lock():
-                action(line, report)
+                if getattr(args, "tickers", ""):
+                    hand_run.forget_other_tickers(line)
+                action(line, report, **({"last": last.session_date} if last else {}))
+                if last:
+                    hand_run.report_last(line, last, report, line.clock())
         except (PipelineError, OSError) as error:
             report.failure = str(error)
             raise
@@ -102,12 +116,15 @@ def run_status(args: argparse.Namespace) -> int:
     failing = [states[feed.feed_id] for feed in feeds if feed.feed_id in states and states[feed.feed_id].fault]
     print(f"store: {store.root}")
     print(f"sealed: {len(sealed)} sessions" + (f", {min(sealed)} to {max(sealed)}" if sealed else ""))
+    pruned = {day for day, _ in store.pruned()}
+    if pruned:
+        print(f"pruned: headlines of {len(pruned)} sessions, up to {max(pruned)}, lie in an archive")
     for session_date in open_dates:
         print(f"open: {session_date}, {len(store.read_headlines(session_date)):,} headline-ticker rows captured")
     print(f"now: session {current.session_date}, cut-off {current.cutoff_at:%Y-%m-%d %H:%M} UTC")
     print(f"feeds failing at the last capture: {len(failing)}")
     for state in failing:
-        print(f"  {state.feed_id}: {state.fault}")
+        print(hide_commands(f"  {state.feed_id}: {state.fault}"))
     return 0
 
 
@@ -119,7 +136,7 @@ def run_report(args: argparse.Namespace) -> int:
     if session.session_date not in store.sealed_dates():
         raise StoreError(f"{store.root}: session {session.session_date} is not sealed")
     rows, evidence = store.read_features(session.session_date), store.read_headlines(session.session_date)
-    wanted = list(rows.ticker) if args.tickers is None else _tickers(args.tickers, list(rows.ticker))
+    wanted = list(rows.ticker) if args.tickers is None else parse_tickers(args.tickers, list(rows.ticker))
     rows, evidence = rows[rows.ticker.isin(wanted)], evidence[evidence.ticker.isin(wanted)]
     path = str(store.features_path(session.session_date))
     print(session_text(describe_session(session.session_date, path, rows, evidence)))
@@ -171,6 +188,32 @@ def run_backfill(args: argparse.Namespace) -> int:
     return backfill_verb.run(args, settings, scorer, find_code_revision(), find_cpu(), datetime.now(UTC))
 
 
+def run_list_months(args: argparse.Namespace) -> int:
+    """Print which months of an archive a backfill has still to score, as a JSON array."""
+    return score_archive_verb.run_months(args, _settings(args), datetime.now(UTC))
+
+
+def run_score_archive(args: argparse.Namespace) -> int:
+    """Score one month of a headline archive into a file that a backfill takes its scores from."""
+    settings = _settings(args)
+    return score_archive_verb.run_score(args, settings, _open_scorer(args, settings), find_cpu(), datetime.now(UTC))
+
+
+def run_commit(args: argparse.Namespace) -> int:
+    """Commit what runs have generated and push it, merged with what others have pushed meanwhile."""
+    return commit_verb.run(args, _settings(args), os.environ.get("GITHUB_TOKEN", ""))
+
+
+def run_watch(args: argparse.Namespace) -> int:
+    """Name every session that should be sealed by now and is not; fails if there is one."""
+    return watch_verb.run(args, _settings(args), _sessions, find_code_revision(), datetime.now(UTC))
+
+
+def run_prune(args: argparse.Namespace) -> int:
+    """Move the headlines of old sealed sessions to an archive; features are never touched."""
+    return prune_verb.run(args, _settings(args), datetime.now(UTC))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipeline", description="The daily line, one verb at a time.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -179,7 +222,10 @@ def _parser() -> argparse.ArgumentParser:
         ("seal", seal, "aggregate, validate and store every session whose cut-off has passed"),
         ("daily", run_daily, "capture, then seal"),
     ):
-        _add_line(add_verb(verbs, name, text, f"python -m pipeline {name} --dry-run", partial(run_line, action)))
+        verb = add_verb(verbs, name, text, f"python -m pipeline {name} --dry-run", partial(run_line, action))
+        _add_line(verb)
+        if name != "capture":
+            hand_run.add_options(verb)
     add_places(add_verb(verbs, "validate", run_validate.__doc__, "python -m pipeline validate", run_validate))
     add_places(add_verb(verbs, "status", run_status.__doc__, "python -m pipeline status", run_status))
     example = "python -m pipeline report --session 2026-11-20 --tickers AAPL,MSFT"
@@ -187,6 +233,17 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--session", required=True, help="a trading session, such as 2026-11-20")
     verb.add_argument("--tickers", help="only these, separated by commas")
     backfill_verb.add_options(add_verb(verbs, "backfill", run_backfill.__doc__, backfill_verb.EXAMPLE, run_backfill))
+    example = score_archive_verb.MONTHS_EXAMPLE
+    score_archive_verb.add_months_options(
+        add_verb(verbs, "list-months", run_list_months.__doc__, example, run_list_months)
+    )
+    example = score_archive_verb.SCORE_EXAMPLE
+    score_archive_verb.add_score_options(
+        add_verb(verbs, "score-archive", run_score_archive.__doc__, example, run_score_archive)
+    )
+    watch_verb.add_options(add_verb(verbs, "watch", run_watch.__doc__, watch_verb.EXAMPLE, run_watch))
+    prune_verb.add_options(add_verb(verbs, "prune", run_prune.__doc__, prune_verb.EXAMPLE, run_prune))
+    commit_verb.add_options(add_verb(verbs, "commit", run_commit.__doc__, commit_verb.EXAMPLE, run_commit))
     example = "python -m pipeline restate --from 2026-11-02 --to 2026-11-20"
     _add_restate(add_verb(verbs, "restate", run_restate.__doc__, example, run_restate))
     example = "python -m pipeline export-model runs/default-seed42 --output my_model"
@@ -252,7 +309,7 @@ def _open_line(args: argparse.Namespace, stack: ExitStack) -> Line:
     """Load everything a run needs; a dry run gets a copy of the store that vanishes with ``stack``."""
     clock = _clock(args.now, args.replay)
     settings = _settings(args)
-    companies = load_companies(settings.tickers)
+    companies = hand_run.pick_companies(args, load_companies(settings.tickers))
     scorer = _open_scorer(args, settings)
     root = stack.enter_context(open_root(settings.store, args.dry_run))
     return Line(
@@ -272,12 +329,15 @@ def _open_line(args: argparse.Namespace, stack: ExitStack) -> Line:
 
 def _open_scorer(args: argparse.Namespace, settings: Settings) -> OnnxScorer:
     """Return the model of the command line, else the settings', after its golden scores were met."""
-    folder = read_model_folder(args.model or settings.score.model)
-    if args.model is None and settings.adapter.revision not in ("", folder.revision):
-        raise ConfigError(
-            f"{args.settings}: [adapter] pins {settings.adapter.revision}, but the model {folder.path} is of "
-            f"{folder.revision}; export the pinned one: python -m pipeline export-model"
+    path, pinned = args.model or find_model(settings), settings.adapter.revision
+    if args.model is None and path != settings.score.model and not path.is_dir():
+        raise ModelError(
+            f"{args.settings}: [adapter] pins {pinned}, but its model is not in {path}; export it: "
+            "python -m pipeline export-model"
         )
+    folder = read_model_folder(path)
+    if args.model is None and pinned not in ("", folder.revision):
+        raise ModelError(f"{path}: holds the model of {folder.revision}; {args.settings} pins {pinned}")
     scorer = OnnxScorer(folder.path, settings.score.threads, settings.score.batch_tokens)
     check_golden(scorer, folder, GOLDEN_TOLERANCE)
     return scorer
@@ -303,16 +363,6 @@ def _fetcher(replay: Path | None, settings: Settings, clock: Callable[[], dateti
     if replay is not None:
         return lambda feeds, states: replay_feeds(feeds, replay, clock)
     return lambda feeds, states: fetch_feeds(feeds, states, settings.fetch, clock, progress=sys.stderr.isatty())
-
-
-def _tickers(text: str, universe: Sequence[str]) -> list[str]:
-    wanted = [ticker.strip().upper() for ticker in text.split(",") if ticker.strip()]
-    if not wanted:
-        raise ConfigError(f"--tickers {text!r}: expected tickers separated by commas, such as AAPL,MSFT")
-    for ticker in wanted:
-        if ticker not in universe:
-            raise ConfigError(f"--tickers {ticker}: not in the universe of {len(universe)} tickers")
-    return wanted
 
 
 if __name__ == "__main__":

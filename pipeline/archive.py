@@ -25,10 +25,11 @@ from .titles import split_publisher, strip_markup
 
 BATCH_ROWS = 8192
 """Rows of an archive that are held at a time."""
+SUFFIXES = (".parquet", ".csv", ".csv.gz")
+"""What the name of an archive ends in."""
 INSTALL = "pip install -r pipeline/requirements-backfill.txt"
 """What Parquet archives and Ray need beyond the daily line."""
 
-_SUFFIXES = (".parquet", ".csv", ".csv.gz")
 _DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)", re.ASCII)
 _DAY = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ].*)?", re.ASCII)
 _LONGEST_CELL = 2**31 - 1
@@ -80,13 +81,13 @@ def read_archive(path: Path, columns: ArchiveColumns, zone: tzinfo) -> Iterator[
     named = [getattr(columns, field.name) for field in fields(columns)]
     wanted = list(dict.fromkeys(name for name in named if name))
     if not path.is_file():
-        raise ArchiveError(f"{path}: no such file; expected a headline archive, {', '.join(_SUFFIXES)}")
+        raise ArchiveError(f"{path}: no such file; expected a headline archive, {', '.join(SUFFIXES)}")
     if path.name.endswith((".csv", ".csv.gz")):
         rows = _read_csv(path, wanted)
     elif path.suffix == ".parquet":
         rows = _read_parquet(path, wanted)
     else:
-        raise ArchiveError(f"{path}: expected a file that ends in {', '.join(_SUFFIXES)}")
+        raise ArchiveError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}")
     places = [wanted.index(name) if name else None for name in named]
     for row in rows:
         if row is None:

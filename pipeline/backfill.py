@@ -71,7 +71,7 @@ def run_backfill(
         with report.stage("read", "rows") as stage:
             summary.tally = split_archive(rows, work.sessions, first.session_date, universe, Path(name))
             stage.count += summary.tally.row_count
-        _require_rows(summary.tally)
+        require_rows(summary.tally)
         memory = recall(work.store, first, work.settings.look_back)
         job = LinkJob(Path(name), pending, work.companies, work.settings, memory)
         counts = summary.tally.by_session
@@ -167,7 +167,8 @@ def _add(summary: Summary, session: Session, evidence: pd.DataFrame) -> None:
     summary.pair_count += len(evidence)
 
 
-def _require_rows(tally: Tally) -> None:
+def require_rows(tally: Tally) -> None:
+    """Raise ArchiveError, saying what was found instead, if no row of an archive counts for any of the sessions."""
     if not tally.by_session:
         dropped = [f"{count:,} {reason} ({tally.first[reason]})" for reason, count in tally.dropped.items()]
         raise ArchiveError(

@@ -6,25 +6,22 @@ import argparse
 import resource
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from .archive import ArchiveColumns, read_archive
-from .backfill import Engine, Summary, list_sessions, run_backfill, score_locally
+from .archive_options import add_archive, open_rows, pick_sessions
+from .backfill import Engine, Summary, run_backfill, score_locally
 from .backfill_seal import Backfill
-from .config import HOME, Settings, load_companies
+from .config import Settings, load_companies
 from .errors import ConfigError
-from .options import add_model, open_root, parse_date
+from .options import add_model, open_root
 from .report import Report
 from .score import OnnxScorer, count_cores
-from .sessions import Sessions
+from .score_cache import CachedScorer, load_scores, name_origin
 from .store import FeatureStore
 
-_MARGIN = timedelta(days=31)
-"""How far the calendar reaches beyond the days asked for: further than exchanges were ever closed since 1914."""
 _LONGEST_LATENCY = timedelta(days=7)
 EXAMPLE = (
     "python -m pipeline backfill news.parquet --start 2015-01-02 --end 2016-08-15 --root history"
@@ -34,25 +31,15 @@ EXAMPLE = (
 
 def add_options(verb: argparse.ArgumentParser) -> None:
     """Give ``verb`` its options."""
-    verb.add_argument("archive", type=Path, help="headlines, .parquet, .csv or .csv.gz")
-    verb.add_argument("--start", required=True, metavar="DATE", help="first session, such as 2015-01-02")
-    verb.add_argument("--end", required=True, metavar="DATE", help="last session")
+    add_archive(verb)
     verb.add_argument("--root", required=True, type=Path, dest="store", help="the store to write to")
-    verb.add_argument("--title-column", default="headline", help="column of headlines (default: headline)")
-    verb.add_argument("--time-column", default="", help="column of publication times, bare dates allowed")
-    verb.add_argument("--date-column", default="", help="column of dates, read where there is no time")
-    verb.add_argument("--ticker-column", default="", help="column of tickers, where headlines are tagged")
-    verb.add_argument("--source-column", default="", help="column of publishers")
-    verb.add_argument("--url-column", default="", help="column of links")
-    verb.add_argument("--timezone", default="UTC", help="zone of times without an offset and of dates (default: UTC)")
     verb.add_argument(
         "--latency-minutes", type=int, default=60, metavar="N", help="from a cut-off to available_at (default: 60)"
     )
     verb.add_argument("--engine", choices=("local", "ray"), default="local", help="this process, or Ray Data")
     verb.add_argument("--workers", type=int, default=0, metavar="N", help="threads or actors (default: every core)")
     verb.add_argument("--address", help="a running Ray cluster (default: one of its own on this machine)")
-    verb.add_argument("--settings", type=Path, default=HOME / "settings.toml", help="settings file")
-    verb.add_argument("--universe", type=Path, help="table of tickers, instead of the one in the settings")
+    verb.add_argument("--scores", type=Path, metavar="DIR", help="scores at hand, as score-archive leaves them")
     add_model(verb)
 
 
@@ -60,23 +47,19 @@ def run(
     args: argparse.Namespace, settings: Settings, scorer: OnnxScorer, code_revision: str, cpu: str, now: datetime
 ) -> int:
     """Backfill as ``args`` say and print what was done."""
-    start, end = (parse_date(f"--{name}", getattr(args, name), "2015-01-02") for name in ("start", "end"))
-    if start > end:
-        raise ConfigError(f"--start {start} is after --end {end}")
     latency = _latency(args.latency_minutes)
-    rows = read_archive(args.archive, _columns(args), _zone(args.timezone))
-    calendar = Sessions(
-        settings.sessions.calendar, settings.sessions.cutoff_offset_minutes, start - _MARGIN, (now + _MARGIN).date()
-    )
-    sessions, companies = list_sessions(calendar, start, end, latency, now), load_companies(settings.tickers)
+    sessions, companies = pick_sessions(args, settings, latency, now), load_companies(settings.tickers)
+    engine, cache, cpus = _open_engine(args, scorer, cpu)
     report, started = Report("backfill", now, scorer.revision, code_revision), perf_counter()
-    with open_root(settings.store, args.dry_run) as root:
-        store = FeatureStore(root)
-        work = Backfill(settings, companies, sessions, store, latency, scorer.revision, code_revision, cpu)
+    with open_rows(args, settings.fetch) as rows, open_root(settings.store, args.dry_run) as root:
+        store, ran_on = FeatureStore(root), "; ".join(cpus)
+        work = Backfill(settings, companies, sessions, store, latency, scorer.revision, code_revision, ran_on)
         for line in list_changes(work):
             print(line, flush=True)
-        summary = run_backfill(work, rows, _engine(args, scorer), report, progress=sys.stderr.isatty())
+        summary = run_backfill(work, rows, engine, report, progress=sys.stderr.isatty())
     print("\n".join(_describe(work, summary, report, perf_counter() - started)))
+    if cache:
+        print(f"scores: {cache.found_count:,} of {cache.asked_count:,} pairs were at hand")
     print(f"store: {settings.store}" + ", untouched by this dry run" * args.dry_run)
     return 0
 
@@ -101,27 +84,27 @@ def list_changes(work: Backfill) -> list[str]:
     return lines
 
 
-def _engine(args: argparse.Namespace, scorer: OnnxScorer) -> Engine:
+def _open_engine(
+    args: argparse.Namespace, scorer: OnnxScorer, cpu: str
+) -> tuple[Engine, CachedScorer | None, list[str]]:
+    """Return the engine, its scores at hand, and every processor that had a part in the scores, this one first."""
     if args.workers < 0:
         raise ConfigError(f"--workers {args.workers}: expected 1 or more, or 0 for every core")
+    workers = args.workers or count_cores()
     if args.engine == "ray":
         from .backfill_ray import score_on_ray
 
-        return partial(score_on_ray, scorer=scorer, workers=args.workers or count_cores(), address=args.address)
+        if args.scores:
+            raise ConfigError(f"--scores {args.scores}: only --engine local takes scores at hand")
+        return partial(score_on_ray, scorer=scorer, workers=workers, address=args.address), None, [cpu]
     if args.address:
         raise ConfigError(f"--address {args.address}: only --engine ray works on a cluster")
-    threads = args.workers or count_cores()
-    return partial(score_locally, scorer=OnnxScorer(scorer.folder.path, threads, scorer.batch_tokens))
-
-
-def _columns(args: argparse.Namespace) -> ArchiveColumns:
-    if not args.title_column:
-        raise ConfigError("--title-column: expected the name of the column of headlines")
-    if not args.time_column and not args.date_column:
-        raise ConfigError("expected --time-column or --date-column: without a time no headline counts for a session")
-    return ArchiveColumns(
-        args.title_column, args.time_column, args.date_column, args.ticker_column, args.source_column, args.url_column
-    )
+    local = OnnxScorer(scorer.folder.path, workers, scorer.batch_tokens)
+    if not args.scores:
+        return partial(score_locally, scorer=local), None, [cpu]
+    scores, cpus = load_scores(args.scores, name_origin(local, cpu))
+    cache = CachedScorer(local, scores)
+    return partial(score_locally, scorer=cache), cache, list(dict.fromkeys([cpu, *cpus]))
 
 
 def _latency(minutes: int) -> timedelta:
@@ -129,13 +112,6 @@ def _latency(minutes: int) -> timedelta:
     if not 0 <= minutes <= longest:
         raise ConfigError(f"--latency-minutes {minutes}: expected 0 to {longest} (seven days)")
     return timedelta(minutes=minutes)
-
-
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigError(f"--timezone {name}: expected a name such as UTC or America/New_York") from error
 
 
 def _describe(work: Backfill, summary: Summary, report: Report, seconds: float) -> Iterator[str]:

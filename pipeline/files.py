@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
@@ -49,6 +49,16 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
         os.replace(temporary, path)
     for directory in touched:
         _sync_directory(directory)
+
+
+def remove_all(paths: Sequence[Path]) -> None:
+    """Remove files, and the folders that this leaves empty; all are off the disk when this returns."""
+    for path in paths:
+        path.unlink()
+    for directory in sorted({path.parent for path in paths}):
+        _sync_directory(directory)
+        with suppress(OSError):  # not empty
+            directory.rmdir()
 
 
 def compute_sha256(content: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from .schema import MANIFEST_TABLE
+from .schema import MANIFEST_TABLE, Table
 from .tables import Cells
 
 Key = tuple[date, int]
@@ -15,9 +15,9 @@ Entries = dict[Key, dict[str, str]]
 """A manifest: the cells of each line by column, in file order."""
 
 
-def list_entries(cells: Cells) -> Entries:
-    """Return the lines of a valid manifest by session and revision."""
-    entries = (dict(zip(MANIFEST_TABLE.names, row, strict=True)) for row in cells)
+def list_entries(cells: Cells, table: Table = MANIFEST_TABLE) -> Entries:
+    """Return the lines of a valid manifest, or of another ``table`` with the same key, by session and revision."""
+    entries = (dict(zip(table.names, row, strict=True)) for row in cells)
     return {(date.fromisoformat(entry["session_date"]), int(entry["revision"])): entry for entry in entries}
 
 

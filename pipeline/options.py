@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -47,6 +47,17 @@ def parse_date(option: str, text: str, example: str) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(f"{option} {text}: expected a date such as {example}") from error
+
+
+def parse_tickers(text: str, universe: Sequence[str]) -> list[str]:
+    """Return the tickers of ``--tickers``. Raises ConfigError if there is none, or one is not in the ``universe``."""
+    wanted = [ticker.strip().upper() for ticker in text.split(",") if ticker.strip()]
+    if not wanted:
+        raise ConfigError(f"--tickers {text!r}: expected tickers separated by commas, such as AAPL,MSFT")
+    for ticker in wanted:
+        if ticker not in universe:
+            raise ConfigError(f"--tickers {ticker}: not in the universe of {len(universe)} tickers")
+    return wanted
 
 
 @contextmanager

@@ -7,7 +7,7 @@ session whose cut-off has passed. Every stage is a module of its own; this one o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pandas as pd
 
@@ -32,10 +32,10 @@ LONG_MEMORY = timedelta(days=90)
 """How long a headline is known by its id, should its feed go on showing it without a date or with today's."""
 
 
-def run_daily(line: Line, report: Report) -> None:
-    """Capture, then seal."""
+def run_daily(line: Line, report: Report, last: date | None = None) -> None:
+    """Capture, then seal no session after ``last``."""
     capture(line, report)
-    seal(line, report)
+    seal(line, report, last)
 
 
 def capture(line: Line, report: Report) -> None:
@@ -78,8 +78,10 @@ def capture(line: Line, report: Report) -> None:
     line.store.write_feed_states(next_states(results, states, faults))
 
 
-def seal(line: Line, report: Report) -> None:
+def seal(line: Line, report: Report, last: date | None = None) -> None:
     """Aggregate, validate and store every session whose cut-off has passed and that is not sealed yet, oldest first.
+
+    Sessions after ``last`` stay open; without it there is no such limit.
 
     A session whose window opened further back than feeds are believed to reach (``max_age_hours``) was missed: it is
     sealed with what was captured of it, and silence about a ticker means nothing.
@@ -91,6 +93,8 @@ def seal(line: Line, report: Report) -> None:
     renew_open_evidence(line)
     _, earliest_open = open_sessions(line, now)
     for session in line.sessions.closed(earliest_open.session_date - timedelta(days=1), now):
+        if last is not None and session.session_date > last:
+            break
         evidence = line.store.read_headlines(session.session_date)
         is_missed = now - session.opens_after > timedelta(hours=line.settings.headlines.max_age_hours)
         answered = frozenset() if is_missed else answered_since(line, session.cutoff_at)

@@ -169,7 +169,8 @@ MANIFEST: tuple[Field, ...] = (
     _MODEL,
     Field("code_revision", "string", "Commit of the code that sealed it; + for local changes.", is_required=False),
     _VERSION,
-    Field("cpu", "string", "Processor that ran it.", is_required=False),
+    Field("cpu", "string", "Processor that ran it, and in brackets the instruction set its eight-bit products ran on.",
+          is_required=False),
     _count("feeds_ok", "Feeds that answered.", "feeds", is_required=True),
     _count("feeds_failed", "Feeds that did not.", "feeds", is_required=True),
     Field("revision", "integer", "1 for the first sealing; each restatement adds a line with the next number.",
@@ -183,6 +184,14 @@ LINES: tuple[Field, ...] = (
     Field("ticker", "string", "Ticker of the row that begins on the line; empty for others.", pattern=TICKER_PATTERN,
           is_required=False),
     Field("digest", "string", "First 8 hex digits of the line's SHA-256, its end included.", pattern=DIGEST_PATTERN),
+)  # fmt: skip
+
+PRUNED: tuple[Field, ...] = (
+    _SESSION,
+    Field("revision", "integer", "Revision of the session, as in manifest.csv.", minimum=1),
+    Field("headlines_sha256", "string", "SHA-256 of its headlines file, as in manifest.csv: what the archive holds.",
+          pattern=SHA256_PATTERN),
+    Field("pruned_at", "datetime", "When the file was last moved to the archive.", "UTC"),
 )  # fmt: skip
 
 FEED_STATE: tuple[Field, ...] = (
@@ -212,11 +221,16 @@ LINE_TABLE = Table(
     ("table", "line"), ("table", "line"),
     parent="state/",
 )  # fmt: skip
+PRUNED_TABLE = Table(
+    "pruned", "One line per headlines file that lies in an archive and no longer here.", PRUNED,
+    ("session_date", "revision"), ("session_date", "revision"),
+)  # fmt: skip
 FEED_TABLE = Table("feeds", "What is remembered of each feed between runs.", FEED_STATE, ("feed_id",), ("feed_id",))
 
 PACKAGE_PATH = "datapackage.json"
 MANIFEST_PATH = "manifest.csv"
 FEED_PATH = "state/feeds.csv"
+PRUNED_PATH = "state/pruned.csv"
 
 
 def dated_path(table: Table, session_date: date, revision: int = 1) -> str:
@@ -225,14 +239,16 @@ def dated_path(table: Table, session_date: date, revision: int = 1) -> str:
     return f"{table.folder}/{session_date:%Y}/{session_date.isoformat()}{mark}.csv"
 
 
-def datapackage(sealed: Iterable[tuple[date, int]] = ()) -> dict[str, Any]:
+def datapackage(sealed: Iterable[tuple[date, int]] = (), pruned: Iterable[tuple[date, int]] = ()) -> dict[str, Any]:
     """Return the Frictionless Data Package of a store whose ``sealed`` sessions and revisions are these, in any order.
 
-    The dated files of a table are one resource in parts, and those of restatements one for each revision: rows do not
-    carry their revision, so that keys are unique only within it. Without a part the resource is an inline table that
-    has columns only.
+    The headlines of ``pruned`` ones lie in an archive: they are no part of it, the table that says so is. The dated
+    files of a table are one resource in parts, and those of restatements one for each revision: rows do not carry their
+    revision, so that keys are unique only within it. Without a part the resource is an inline table that has columns
+    only.
     """
-    parts = sorted(sealed)
+    parts, moved = sorted(sealed), set(pruned)
+    kept = [part for part in parts if part not in moved]
     revisions = sorted({1, *(revision for _, revision in parts)})
     return {
         "name": "financial-sentiment-features",
@@ -241,19 +257,20 @@ def datapackage(sealed: Iterable[tuple[date, int]] = ()) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "resources": [
             *(
-                _resource(table, [dated_path(table, *part) for part in parts if part[1] == revision], revision)
+                _resource(table, [dated_path(table, *part) for part in present if part[1] == revision], revision)
                 for revision in revisions
-                for table in (FEATURE_TABLE, HEADLINE_TABLE)
+                for table, present in ((FEATURE_TABLE, parts), (HEADLINE_TABLE, kept))
             ),
             _resource(MANIFEST_TABLE, MANIFEST_PATH),
             _resource(FEED_TABLE, FEED_PATH),
+            *([_resource(PRUNED_TABLE, PRUNED_PATH)] if moved else []),
         ],
     }
 
 
-def encode_package(sealed: Iterable[tuple[date, int]] = ()) -> bytes:
+def encode_package(sealed: Iterable[tuple[date, int]] = (), pruned: Iterable[tuple[date, int]] = ()) -> bytes:
     """Return :func:`datapackage` as the bytes of datapackage.json."""
-    return json.dumps(datapackage(sealed), indent=2, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(datapackage(sealed, pruned), indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def _resource(table: Table, path: str | list[str], revision: int = 1) -> dict[str, Any]:

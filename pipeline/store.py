@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from .errors import StoreError
-from .files import lock_directory, write_all, write_atomically
-from .manifest import list_cells, list_entries
+from .files import lock_directory, read_sealed, remove_all, write_all, write_atomically
+from .manifest import Entries, Key, list_cells, list_entries
 from .records import FeedState
 from .schema import (
     FEATURE_TABLE,
@@ -27,6 +27,9 @@ from .schema import (
     MANIFEST_PATH,
     MANIFEST_TABLE,
     PACKAGE_PATH,
+    PRUNED_PATH,
+    PRUNED_TABLE,
+    Table,
     encode_package,
 )
 from .sealing import SealedFiles, SessionToSeal, encode_session
@@ -46,7 +49,7 @@ class FeatureStore(StoredSessions):
     def create(self) -> None:
         """Make an empty store, the manifest last, unless there is one; bring datapackage.json up to date."""
         feeds, package, manifest = (self.root / path for path in (FEED_PATH, PACKAGE_PATH, MANIFEST_PATH))
-        contract = encode_package(self._read_manifest())
+        contract = encode_package(self._read_manifest(), self.pruned())
         if not feeds.exists():
             write_atomically(feeds, encode_cells(FEED_TABLE, []))
         if not package.exists() or package.read_bytes() != contract:
@@ -138,6 +141,42 @@ class FeatureStore(StoredSessions):
             self._write([sealed])
         return self._path(FEATURE_TABLE, day, latest + 1)
 
+    def adopt(self, other: FeatureStore, keys: Sequence[Key]) -> None:
+        """Take sealed sessions over from ``other``, byte for byte, and record all of them at once.
+
+        Raises:
+            StoreError: a revision is sealed here already, or a file of ``other`` is not what was sealed; nothing was
+                written.
+        """
+        with self.lock():
+            for key in keys:
+                if key in self.entries():
+                    raise StoreError(f"{self.root / MANIFEST_PATH}: session {key[0]}, revision {key[1]} is sealed")
+            if keys:
+                self._write([other.read_sealed_files(key) for key in keys])
+
+    def prune(self, keys: Sequence[Key], pruned_at: datetime) -> None:
+        """Remove the evidence of sealed sessions, after recording that it lies in an archive since ``pruned_at``.
+
+        Features, manifest and line digests stay. Recorded evidence that is still there, as a kill in between leaves it,
+        is evidence like any other; pruning again removes it.
+
+        Raises:
+            StoreError: a session is not sealed, or its evidence is not what was sealed; nothing was written.
+        """
+        paths = [self._path(HEADLINE_TABLE, *key) for key in keys]
+        with self.lock():
+            entries, recorded = self._read_manifest(), self.pruned()
+            for key, path in zip(keys, paths, strict=True):
+                if key not in entries:
+                    raise StoreError(f"{self.root / MANIFEST_PATH}: session {key[0]}, revision {key[1]} is not sealed")
+                read_sealed(path, entries[key]["headlines_sha256"])
+                recorded[key] = entries[key] | {"pruned_at": f"{pruned_at:%Y-%m-%dT%H:%M:%SZ}"}
+            if keys:
+                write_atomically(self.root / PRUNED_PATH, _encode_lines(PRUNED_TABLE, recorded))
+                self.create()
+                remove_all(paths)
+
     def write_feed_states(self, states: Mapping[str, FeedState]) -> None:
         """Replace what is remembered of the feeds."""
         frame = pd.DataFrame([asdict(state) for state in states.values()], columns=list(FEED_TABLE.names), dtype=object)
@@ -178,7 +217,7 @@ class FeatureStore(StoredSessions):
         known = list_cells(self._read_manifest())
         manifest = sort_cells(MANIFEST_TABLE, [*known, *(session.entry for session in sessions)])
         require_valid(MANIFEST_TABLE, manifest, str(self.root / MANIFEST_PATH))
-        package = encode_package(list_entries(manifest))
+        package = encode_package(list_entries(manifest), self.pruned())
         self.create()
         write_all({self.root / path: body for session in sessions for path, body in session.contents.items()})
         write_atomically(self.root / PACKAGE_PATH, package)
@@ -192,3 +231,10 @@ class FeatureStore(StoredSessions):
         merged = sort_cells(HEADLINE_TABLE, list(first_seen.values()))
         require_valid(HEADLINE_TABLE, merged, str(self._path(HEADLINE_TABLE, session_date)))
         return merged, len(merged) - len(known)
+
+
+def _encode_lines(table: Table, entries: Entries) -> bytes:
+    """Return the file of ``entries``, which may hold more columns than ``table`` has."""
+    cells = sort_cells(table, [[entry[name] for name in table.names] for entry in entries.values()])
+    require_valid(table, cells, table.name)
+    return encode_cells(table, cells)

@@ -10,18 +10,22 @@ import pandas as pd
 
 from .errors import StoreError
 from .files import list_dated, read_sealed
-from .manifest import Entries, list_cells, list_entries
+from .manifest import Entries, Key, list_cells, list_entries
 from .records import FeedState
 from .schema import (
     FEATURE_TABLE,
     FEED_PATH,
     FEED_TABLE,
     HEADLINE_TABLE,
+    LINE_TABLE,
     MANIFEST_PATH,
     MANIFEST_TABLE,
+    PRUNED_PATH,
+    PRUNED_TABLE,
     Table,
     dated_path,
 )
+from .sealing import SealedFiles
 from .tables import Cells, decode_cells, require_valid, to_frame
 from .verify import find_problems
 
@@ -37,6 +41,32 @@ class StoredSessions:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._manifest: tuple[bytes | None, Entries] = (None, {})
+
+    def entries(self) -> Entries:
+        """Return the manifest's lines by session and revision, oldest first."""
+        return dict(self._read_manifest())
+
+    def read_sealed_files(self, key: Key) -> SealedFiles:
+        """Return the files of a sealed session and revision as they were written, and its line of the manifest.
+
+        Raises:
+            StoreError: it is not sealed, or a file is missing or no longer what was sealed.
+        """
+        entry = self._read_manifest().get(key)
+        if entry is None:
+            raise StoreError(f"{self.root / MANIFEST_PATH}: session {key[0]}, revision {key[1]} is not sealed")
+        contents = {
+            dated_path(table, *key): read_sealed(self._path(table, *key), entry[f"{table.name}_sha256"])
+            for table in (FEATURE_TABLE, HEADLINE_TABLE)
+        }
+        digests = self._path(LINE_TABLE, *key)
+        if not digests.exists():
+            raise StoreError(f"{digests}: missing, though its session is sealed; restore it")
+        return SealedFiles(contents | {dated_path(LINE_TABLE, *key): digests.read_bytes()}, list(entry.values()))
+
+    def pruned(self) -> Entries:
+        """Return the lines of state/pruned.csv by session and revision: their evidence lies in an archive."""
+        return list_entries(read_cells(PRUNED_TABLE, self.root / PRUNED_PATH), PRUNED_TABLE)
 
     def sealed(self) -> pd.DataFrame:
         """Return the manifest, one row per sealed session and revision, oldest first."""
@@ -74,26 +104,26 @@ class StoredSessions:
         return self._read_sessions(FEATURE_TABLE, sorted(dates))
 
     def read_headlines(self, session_date: date) -> pd.DataFrame:
-        """Return the evidence of a session, sealed or not; no rows when there is none."""
+        """Return the evidence of a session, sealed or not; no rows when there is none. Pruned evidence is refused."""
         return self._read_sessions(HEADLINE_TABLE, [session_date])
 
     def recent_headlines(self, since: datetime, before: date = date.max) -> pd.DataFrame:
         """Return the evidence of every session whose window could hold a headline published at ``since`` or later.
 
         Older headlines of these sessions come with it. A cut-off may lie on the day after its session's date. Sessions
-        from ``before`` on are left out.
+        from ``before`` on are left out. Raises StoreError when evidence of one was pruned.
         """
-        first = since.date() - timedelta(days=1)
-        dates = sorted(day for day in self.captured_dates() if first <= day < before)
-        return self._read_sessions(HEADLINE_TABLE, dates)
+        return self._read_sessions(HEADLINE_TABLE, self._evidence_dates(since.date() - timedelta(days=1), before))
 
     def captured_ids(self, first: date, end: date) -> set[str]:
         """Return the headline_id of every headline in the evidence of sessions from ``first`` to before ``end``.
 
-        Only the form of the files is checked, not every value: there may be a quarter of a year of them.
+        Only the form of the files is checked, not every value: there may be a quarter of a year of them. Raises
+        StoreError when evidence of one was pruned.
         """
-        column = HEADLINE_TABLE.names.index("headline_id")
-        paths = [self._path(HEADLINE_TABLE, day) for day in sorted(self.captured_dates()) if first <= day < end]
+        column, dates = HEADLINE_TABLE.names.index("headline_id"), self._evidence_dates(first, end)
+        self._refuse_pruned([(day, 1) for day in dates])
+        paths = [self._path(HEADLINE_TABLE, day) for day in dates]
         return {row[column] for path in paths for row in decode_cells(HEADLINE_TABLE, path.read_bytes(), str(path))[0]}
 
     def read_open_headlines(self) -> pd.DataFrame:
@@ -112,6 +142,21 @@ class StoredSessions:
         """Return everything that is wrong with the files, a line each; see verify.find_problems."""
         return find_problems(self.root)
 
+    def _evidence_dates(self, first: date, end: date) -> list[date]:
+        """Return the sessions from ``first`` to before ``end`` that have evidence, or had it when they were sealed."""
+        return sorted(day for day in self.captured_dates() | self.sealed_dates() if first <= day < end)
+
+    def _refuse_pruned(self, keys: Iterable[Key]) -> None:
+        """Raise a StoreError if evidence of ``keys`` was pruned and has not come back."""
+        missing = [key for key in keys if not self._path(HEADLINE_TABLE, *key).exists()]
+        pruned = self.pruned() if missing else {}
+        if gone := [key for key in missing if key in pruned]:
+            more = f", as were {len(gone) - 1} files after it; put them" if len(gone) > 1 else "; put it"
+            raise StoreError(
+                f"{self._path(HEADLINE_TABLE, *gone[0])}: pruned, moved to an archive on "
+                f"{pruned[gone[0]]['pruned_at'][:10]}{more} back from there to read what it says"
+            )
+
     def _path(self, table: Table, session_date: date, revision: int = 1) -> Path:
         return self.root / dated_path(table, session_date, revision)
 
@@ -129,9 +174,11 @@ class StoredSessions:
 
     def _read_sessions(self, table: Table, dates: Iterable[date]) -> pd.DataFrame:
         revisions, entries = self.latest_revisions(), self._read_manifest()
+        keys = [(day, revisions.get(day, 1)) for day in dates]
+        if table == HEADLINE_TABLE:
+            self._refuse_pruned(keys)
         cells: Cells = []
-        for day in dates:
-            key = day, revisions.get(day, 1)
+        for key in keys:
             checksum = entries[key][f"{table.name}_sha256"] if key in entries else ""
             cells += read_cells(table, self._path(table, *key), checksum)
         return to_frame(table, cells)

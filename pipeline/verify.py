@@ -18,6 +18,8 @@ from .schema import (
     MANIFEST_PATH,
     MANIFEST_TABLE,
     PACKAGE_PATH,
+    PRUNED_PATH,
+    PRUNED_TABLE,
     Table,
     dated_path,
     encode_package,
@@ -34,10 +36,12 @@ _DATED = (FEATURE_TABLE, HEADLINE_TABLE, LINE_TABLE)
 def find_problems(root: Path) -> list[str]:
     """Return one line per problem, each naming the file and, where there is one, line and column; none if all is well.
 
-    Looked for are a missing or changed sealed file, with the lines that changed; a manifest that contradicts itself or
+    Looked for are a missing or changed sealed file, with the lines that changed, unless state/pruned.csv says that it
+    lies in an archive; lines of that table which the manifest does not know; a manifest that contradicts itself or
     the files; files of a session that is not in the manifest; evidence of an unsealed session or feed states outside
     the schema; a datapackage.json that is not the sealed sessions'; and files that belong nowhere. A manifest that is
-    missing or outside the schema is the only problem named, as nothing can be held against it.
+    missing or outside the schema is the only problem named, as nothing can be held against it; so is such a
+    state/pruned.csv.
     """
     path = root / MANIFEST_PATH
     if not path.exists():
@@ -46,13 +50,23 @@ def find_problems(root: Path) -> list[str]:
     if problems:
         return problems
     entries = list_entries(manifest)
+    pruned_path = root / PRUNED_PATH
+    problems, moved, pruned_lines = _check_pruned_file(pruned_path)
+    if problems:
+        return problems
+    pruned = list_entries(moved, PRUNED_TABLE)
     names = {key: f"{path}: line {line} ({key[0]})" for key, line in zip(entries, lines, strict=True)}
     return [
-        *_check_package(root / PACKAGE_PATH, encode_package(entries)),
+        *_check_package(root / PACKAGE_PATH, encode_package(entries, pruned)),
+        *(
+            f"{pruned_path}: line {line} ({key[0]}): {fault}"
+            for key, line in zip(pruned, pruned_lines, strict=True)
+            for fault in _check_pruned(pruned[key], entries.get(key))
+        ),
         *(f"{names[key]}: {fault}" for key, fault in find_breaks(entries)),
         *(problem for table in _DATED for problem in _check_places(root, table)),
         *(problem for table in _DATED for problem in _check_unsealed(root, table, entries)),
-        *(problem for key in entries for problem in _check_sealed(root, key, entries[key], names[key])),
+        *(problem for key in entries for problem in _check_sealed(root, key, entries[key], names[key], pruned)),
         *_check_feeds(root / FEED_PATH),
     ]
 
@@ -82,8 +96,24 @@ def _check_unsealed(root: Path, table: Table, entries: Entries) -> Iterator[str]
             yield f"{path}: not in {MANIFEST_PATH}: its sealing was interrupted and will be done again"
 
 
-def _check_sealed(root: Path, key: Key, entry: dict[str, str], name: str) -> Iterator[str]:
-    """Hold the files of one sealed session and revision against its manifest line, called ``name``."""
+def _check_pruned_file(path: Path) -> tuple[list[str], Cells, list[int]]:
+    """Return what is wrong with state/pruned.csv, its rows and their lines; a store never pruned has none."""
+    return _check_file(PRUNED_TABLE, path, path.read_bytes()) if path.exists() else ([], [], [])
+
+
+def _check_pruned(entry: dict[str, str], sealed: dict[str, str] | None) -> Iterator[str]:
+    """Return where a line of state/pruned.csv contradicts that of the manifest."""
+    if sealed is None:
+        yield f"revision {entry['revision']} is not in {MANIFEST_PATH}; only sealed evidence is pruned"
+    elif sealed["headlines_sha256"] != entry["headlines_sha256"]:
+        yield f"headlines_sha256 is not that of {MANIFEST_PATH}: one of the two was changed"
+
+
+def _check_sealed(root: Path, key: Key, entry: dict[str, str], name: str, pruned: Entries) -> Iterator[str]:
+    """Hold the files of one sealed session and revision against its manifest line, called ``name``.
+
+    Evidence that is missing is sound where ``pruned`` says that it lies in an archive; what came back is checked.
+    """
     digest_path = root / dated_path(LINE_TABLE, *key)
     faults, digests = _read_digests(digest_path)
     yield from faults
@@ -92,7 +122,8 @@ def _check_sealed(root: Path, key: Key, entry: dict[str, str], name: str) -> Ite
     for table in (FEATURE_TABLE, HEADLINE_TABLE):
         path = root / dated_path(table, *key)
         if not path.exists():
-            yield f"{path}: missing, though its session is sealed; restore it"
+            if table == FEATURE_TABLE or key not in pruned:
+                yield f"{path}: missing, though its session is sealed; restore it"
             continue
         content, own = path.read_bytes(), _of(table, digests)
         problems, cells = _check_session(table, path, content, entry["session_date"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -110,5 +111,8 @@ def test_a_pinned_adapter_that_was_not_exported_stops_the_line(
         ]
         assert pipeline_line.main(["daily", *NOW, *options, "--dry-run"]) == code
     error = capsys.readouterr().err
-    assert f"[adapter] pins {'a' * 40}, but the model {HOME / 'default_model'} is of " in error
+    assert f"[adapter] pins {'a' * 40}, but its model is not in {HOME.parent / 'models' / ('a' * 40)}" in error
     assert error.count("\n") == 1
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert [(check["name"], check["is_passed"]) for check in report["checks"]] == [("the model can be used", False)]
+    assert report["failure"] in error

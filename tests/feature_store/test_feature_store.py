@@ -7,7 +7,16 @@ import pytest
 from frictionless import Package
 
 from pipeline.config import load_settings
-from pipeline.schema import FEATURE_TABLE, FEED_TABLE, HEADLINE_TABLE, LINE_TABLE, MANIFEST_TABLE, Field, Table
+from pipeline.schema import (
+    FEATURE_TABLE,
+    FEED_TABLE,
+    HEADLINE_TABLE,
+    LINE_TABLE,
+    MANIFEST_TABLE,
+    PRUNED_TABLE,
+    Field,
+    Table,
+)
 from pipeline.sessions import Sessions
 from pipeline.store import FeatureStore
 from tests.conftest import PROJECT
@@ -37,7 +46,9 @@ def test_every_committed_date_is_a_session_and_was_sealed_after_its_cut_off() ->
 
 
 @pytest.mark.parametrize(
-    "table", [FEATURE_TABLE, HEADLINE_TABLE, MANIFEST_TABLE, FEED_TABLE, LINE_TABLE], ids=lambda t: t.name
+    "table",
+    [FEATURE_TABLE, HEADLINE_TABLE, MANIFEST_TABLE, FEED_TABLE, PRUNED_TABLE, LINE_TABLE],
+    ids=lambda t: t.name,
 )
 def test_the_readme_describes_every_column_as_the_schema_does(table: Table) -> None:
     rows = "\n".join(describe(field) for field in table.fields)
