@@ -1,0 +1,398 @@
+"""Runs a workflow file here: jobs in order, conditions, outputs, and every `run:` as it stands, in bash.
+
+What GitHub's own actions do is played (checkout, cache, artifacts); any other action fails the run. A step sees the
+variables that the files declare, those that GitHub sets, and nothing else of this machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .expressions import fill, is_met, to_text
+
+GOOD, BAD, SKIPPED = "success", "failure", "skipped"
+TIMEOUT_S = 180
+
+
+@dataclass
+class StepResult:
+    """One step: ``outcome`` is success, failure or skipped; ``said`` is what it printed."""
+
+    name: str
+    outcome: str
+    said: str = ""
+    outputs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class JobResult:
+    """One job of a run; ``workspace`` is where it worked, ``summary`` what it left for the job summary."""
+
+    name: str
+    result: str
+    outputs: dict[str, Any] = field(default_factory=dict)
+    steps: list[StepResult] = field(default_factory=list)
+    workspace: Path | None = None
+    summary: str = ""
+
+
+@dataclass
+class RunResult:
+    """A run of a workflow: its jobs by id, those of workflows it calls as ``caller/id``."""
+
+    jobs: dict[str, JobResult]
+
+    @property
+    def result(self) -> str:
+        return BAD if any(job.result == BAD for job in self.jobs.values()) else GOOD
+
+    def describe(self) -> str:
+        """Return every step with its outcome, and what the failed ones printed."""
+        lines = []
+        for job_id, job in self.jobs.items():
+            lines.append(f"{job_id}: {job.result}")
+            for step in job.steps:
+                lines.append(f"  {step.outcome} {step.name}")
+                lines += [f"    {line}" for line in step.said.splitlines()] if step.outcome == BAD else []
+        return "\n".join(lines)
+
+    def said(self, job_id: str) -> str:
+        """Return all that a job printed."""
+        return "\n".join(step.said for step in self.jobs[job_id].steps)
+
+
+@dataclass
+class Machine:
+    """Where jobs run. ``environment`` is added to every step's; ``tell_github`` learns of jobs as they end."""
+
+    place: Path
+    origin: Path
+    environment: Mapping[str, str]
+    prepare: Callable[[Path], None]
+    tokens: tuple[str, str]
+    tell_github: Callable[[int, Mapping[str, JobResult]], None]
+    branch: str = "main"
+    run_count: int = 0
+
+    @property
+    def cache(self) -> Path:
+        return self.place / "cache"
+
+
+class Run:
+    """One run of a workflow, begun by ``event``; every step sees the variables ``extra`` as well."""
+
+    def __init__(self, machine: Machine, event: str, inputs: Mapping[str, Any], extra: Mapping[str, str]) -> None:
+        machine.run_count += 1
+        self.machine = machine
+        self.number = machine.run_count
+        self.event = event
+        self.inputs = inputs
+        self.extra = extra
+        self.place = machine.place / f"run{self.number}"
+        self.jobs: dict[str, JobResult] = {}
+
+    def run(self, source: Path, workflow: str) -> RunResult:
+        """Run ``workflow``, a file below .github/workflows of the checkout ``source``."""
+        self.source = source
+        content = _read(source / ".github" / "workflows" / workflow)
+        declared = (content[True].get("workflow_dispatch") or {}).get("inputs", {})
+        assert set(self.inputs) <= set(declared), f"{workflow} has no input {set(self.inputs) - set(declared)}"
+        defaults = {name: wanted.get("default", "") for name, wanted in declared.items()}
+        self._run_jobs(content, "", {**defaults, **self.inputs} if self.event == "workflow_dispatch" else {})
+        return RunResult(self.jobs)
+
+    def _run_jobs(self, workflow: Mapping[str, Any], prefix: str, inputs: Mapping[str, Any]) -> dict[str, JobResult]:
+        done: dict[str, JobResult] = {}
+        waiting = dict(workflow["jobs"])
+        while waiting:
+            job_id = next(name for name, job in waiting.items() if set(_needs(job)) <= done.keys())
+            job = waiting.pop(job_id)
+            needs = {name: done[name] for name in _needs(job)}
+            done[job_id] = self.jobs[prefix + job_id] = self._run_job(job_id, prefix, workflow, job, needs, inputs)
+            self.machine.tell_github(self.number, self.jobs)
+        return done
+
+    def _run_job(
+        self,
+        job_id: str,
+        prefix: str,
+        workflow: Mapping[str, Any],
+        job: Mapping[str, Any],
+        needs: Mapping[str, JobResult],
+        inputs: Mapping[str, Any],
+    ) -> JobResult:
+        token = self._token(workflow, job)
+        contexts = {
+            "github": self._github(token),
+            "inputs": inputs,
+            "vars": {},
+            "secrets": {},
+            "runner": {"environment": "github-hosted", "os": "Linux"},
+            "needs": {name: {"result": found.result, "outputs": found.outputs} for name, found in needs.items()},
+        }
+        contexts["env"] = _fill_all(workflow.get("env", {}), contexts, {})
+        functions = _functions(all(found.result == GOOD for found in needs.values()), self.source)
+        title = to_text(fill(str(job.get("name", job_id)), contexts | {"matrix": {}}, functions))
+        if not is_met(job.get("if", "success()"), contexts, functions):
+            return JobResult(title, SKIPPED)
+        if "uses" in job:
+            return self._call(job_id, prefix, job, title)
+        matrix = _fill_all(job.get("strategy", {}).get("matrix", {}), contexts, functions)
+        results = [
+            self._run_steps(f"{prefix}{job_id}{number or ''}", job, contexts | {"matrix": dict(choice)}, token, title)
+            for number, choice in enumerate(
+                product(*([(key, one) for one in values] for key, values in matrix.items()))
+            )
+        ]
+        failed = [found for found in results if found.result == BAD]
+        return failed[0] if failed else results[-1]
+
+    def _call(self, job_id: str, prefix: str, job: Mapping[str, Any], title: str) -> JobResult:
+        """Run the workflow that a job calls; its outputs become the job's."""
+        called = _read(self.source / job["uses"])
+        jobs = self._run_jobs(called, f"{prefix}{job_id}/", job.get("with", {}))
+        contexts = {"jobs": {name: {"result": done.result, "outputs": done.outputs} for name, done in jobs.items()}}
+        declared = called[True]["workflow_call"].get("outputs", {})
+        outputs = {name: fill(output["value"], contexts, {}) for name, output in declared.items()}
+        return JobResult(title, BAD if any(done.result == BAD for done in jobs.values()) else GOOD, outputs)
+
+    def _run_steps(
+        self, folder: str, job: Mapping[str, Any], contexts: dict[str, Any], token: str, title: str
+    ) -> JobResult:
+        worker = _Worker(self, self.place / folder, contexts, job, token)
+        for step in job["steps"]:
+            worker.take(step)
+        outputs = _fill_all(job.get("outputs", {}), worker.contexts, worker.functions())
+        result = GOOD if worker.is_fine else BAD
+        return JobResult(title, result, outputs, worker.steps, worker.workspace, worker.read_summary())
+
+    def _token(self, workflow: Mapping[str, Any], job: Mapping[str, Any]) -> str:
+        """Return a token that can write to GitHub's interface only where the job may."""
+        granted = job.get("permissions", workflow.get("permissions", {}))
+        writes, reads = self.machine.tokens
+        return writes if "write" in {granted.get(key) for key in ("issues", "actions", "pull-requests")} else reads
+
+    def _github(self, token: str) -> dict[str, Any]:
+        return {
+            "token": token,
+            "event_name": self.event,
+            "ref": f"refs/heads/{self.machine.branch}",
+            "ref_name": self.machine.branch,
+            "run_id": str(self.number),
+            "workflow": "workflow",
+            "repository": "owner/repository",
+            "sha": "0" * 40,
+        }
+
+
+class _Worker:
+    """One job at work: a workspace, the variables of its steps, and what has become of them so far."""
+
+    def __init__(self, run: Run, place: Path, contexts: dict[str, Any], job: Mapping[str, Any], token: str) -> None:
+        self.run = run
+        self.workspace = place / "workspace"
+        self.place = place
+        self.workspace.mkdir(parents=True)
+        (place / "home").mkdir()
+        self.steps: list[StepResult] = []
+        self.is_fine = True
+        self.may_push = job.get("permissions", {}).get("contents") == "write"
+        self.contexts = contexts | {"steps": {}}
+        self.contexts["env"] = contexts["env"] | _fill_all(job.get("env", {}), contexts, {})
+
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        return _functions(self.is_fine, self.workspace)
+
+    def take(self, step: Mapping[str, Any]) -> None:
+        """Run a step if its condition holds, and remember how it ended."""
+        name = str(step.get("name", step.get("run", step.get("uses"))))
+        if not is_met(step.get("if", "success()"), self.contexts, self.functions()):
+            done = StepResult(name, SKIPPED)
+        else:
+            try:
+                done = self.perform(name, step)
+            except _ActionError as error:
+                done = StepResult(name, BAD, str(error))
+        self.steps.append(done)
+        is_forgiven = bool(step.get("continue-on-error"))
+        self.is_fine = self.is_fine and (done.outcome != BAD or is_forgiven)
+        if "id" in step:
+            conclusion = GOOD if is_forgiven and done.outcome == BAD else done.outcome
+            known = {"outputs": done.outputs, "outcome": done.outcome, "conclusion": conclusion}
+            self.contexts["steps"][step["id"]] = known
+
+    def perform(self, name: str, step: Mapping[str, Any]) -> StepResult:
+        variables = self.contexts["env"] | _fill_all(step.get("env", {}), self.contexts, self.functions())
+        if "run" in step:
+            return self.shell(name, step["run"], variables)
+        options = _fill_all(step.get("with", {}), self.contexts, self.functions())
+        if step["uses"].startswith("./"):
+            return self.compose(name, self.workspace / step["uses"], options)
+        action = ACTIONS.get(step["uses"].split("@")[0])
+        if action is None:
+            raise AssertionError(f"{step['uses']}: nothing here plays this action")
+        return StepResult(name, GOOD, "", action(self, dict(options)) or {})
+
+    def compose(self, name: str, folder: Path, options: Mapping[str, Any]) -> StepResult:
+        """Run the steps of an action of our own."""
+        steps = _read(folder / "action.yml")["runs"]["steps"]
+        outer, self.contexts = self.contexts, {**self.contexts, "inputs": options, "steps": {}}
+        said = []
+        try:
+            for step in steps:
+                done = self.perform(step["name"], step)
+                said.append(done.said)
+                if done.outcome == BAD:
+                    return StepResult(name, BAD, "\n".join(said))
+        finally:
+            self.contexts = outer
+        return StepResult(name, GOOD, "\n".join(said))
+
+    def shell(self, name: str, script: str, variables: Mapping[str, Any]) -> StepResult:
+        """Run a script as GitHub's bash does, with nothing in its environment that is not told here."""
+        assert "${{" not in script, f"{name}: an expression inside a script"
+        number = len(self.steps)
+        path, output = self.place / f"step{number}.sh", self.place / f"output{number}"
+        path.write_text(script)
+        output.touch()
+        environment = {
+            "PATH": f"{self.run.machine.place / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(self.place / "home"),
+            "LANG": "C.UTF-8",
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_WORKSPACE": str(self.workspace),
+            "GITHUB_OUTPUT": str(output),
+            "GITHUB_STEP_SUMMARY": str(self.place / "summary"),
+            "GITHUB_REF_NAME": self.run.machine.branch,
+            "GITHUB_REPOSITORY": "owner/repository",
+            "GITHUB_RUN_ID": str(self.run.number),
+            "GITHUB_RUN_ATTEMPT": "1",
+            **self.run.machine.environment,
+            **self.run.extra,
+            **({"SANDBOX_MAY_PUSH": "1"} if self.may_push and "GITHUB_TOKEN" in variables else {}),
+            **{key: to_text(value) for key, value in variables.items()},
+        }
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(path)],
+            cwd=self.workspace,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_S,
+        )
+        outputs = dict(line.split("=", 1) for line in output.read_text().splitlines())
+        return StepResult(name, BAD if done.returncode else GOOD, done.stdout, outputs)
+
+    def read_summary(self) -> str:
+        path = self.place / "summary"
+        return path.read_text() if path.exists() else ""
+
+
+class _ActionError(Exception):
+    """A played action that fails as the real one would."""
+
+
+def _check_out(worker: _Worker, options: dict[str, Any]) -> None:
+    assert set(options) <= {"ref", "persist-credentials"}, options
+    assert options["persist-credentials"] is False
+    machine = worker.run.machine
+    branch = str(options.get("ref", machine.branch)).removeprefix("refs/heads/")
+    shutil.rmtree(worker.workspace)
+    command = ["git", "clone", "--quiet", "--depth", "1", "--branch", branch, f"file://{machine.origin}"]
+    subprocess.run([*command, str(worker.workspace)], check=True, capture_output=True)
+    machine.prepare(worker.workspace)
+
+
+def _restore(worker: _Worker, options: dict[str, Any]) -> dict[str, str]:
+    kept = worker.run.machine.cache / _slug(options["key"])
+    if not kept.exists():
+        if options.get("fail-on-cache-miss"):
+            raise _ActionError(f"no cache entry for {options['key']}")
+        return {"cache-hit": ""}
+    if not options.get("lookup-only"):
+        shutil.copytree(kept, worker.workspace / options["path"], dirs_exist_ok=True)
+    return {"cache-hit": "true"}
+
+
+def _save(worker: _Worker, options: dict[str, Any]) -> None:
+    shutil.copytree(worker.workspace / options["path"], worker.run.machine.cache / _slug(options["key"]))
+
+
+def _upload(worker: _Worker, options: dict[str, Any]) -> None:
+    source = worker.workspace / options["path"]
+    if source.exists():
+        shutil.copytree(source, worker.run.place / "artifacts" / options["name"], dirs_exist_ok=True)
+    elif options.get("if-no-files-found") == "error":
+        raise _ActionError(f"{options['path']}: no files were found")
+
+
+def _download(worker: _Worker, options: dict[str, Any]) -> None:
+    kept = worker.run.place / "artifacts"
+    found = sorted(kept.glob(options.get("pattern", options.get("name", "*"))))
+    if "name" in options and not found:
+        raise _ActionError(f"artifact {options['name']} not found")
+    for folder in found:
+        shutil.copytree(folder, worker.workspace / options["path"], dirs_exist_ok=True)
+
+
+ACTIONS: dict[str, Callable[[_Worker, dict[str, Any]], dict[str, str] | None]] = {
+    "actions/checkout": _check_out,
+    "actions/setup-python": lambda worker, options: None,
+    "actions/cache/restore": _restore,
+    "actions/cache/save": _save,
+    "actions/upload-artifact": _upload,
+    "actions/download-artifact": _download,
+}
+
+
+def _functions(is_fine: bool, root: Path) -> dict[str, Callable[..., Any]]:
+    return {
+        "success": lambda: is_fine,
+        "failure": lambda: not is_fine,
+        "always": lambda: True,
+        "cancelled": lambda: False,
+        "toJSON": lambda value: json.dumps(value, indent=2),
+        "fromJSON": json.loads,
+        "hashFiles": lambda *patterns: _hash_files(root, patterns),
+        "startsWith": lambda text, start: str(text).lower().startswith(str(start).lower()),
+        "contains": lambda where, what: what in where,
+        "format": lambda text, *values: str(text).format(*values),
+    }
+
+
+def _hash_files(root: Path, patterns: tuple[str, ...]) -> str:
+    paths = sorted({path for pattern in patterns for path in root.glob(pattern) if path.is_file()})
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest() if paths else ""
+
+
+def _fill_all(values: Mapping[str, Any], contexts: Mapping[str, Any], functions: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: fill(v, contexts, functions) if isinstance(v, str) else v for key, v in values.items()}
+
+
+def _needs(job: Mapping[str, Any]) -> list[str]:
+    found = job.get("needs", [])
+    return [found] if isinstance(found, str) else list(found)
+
+
+def _slug(key: str) -> str:
+    return key.replace("/", "_")
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    return yaml.safe_load(path.read_text())
