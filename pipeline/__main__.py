@@ -16,7 +16,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from . import backfill_verb, commit_verb, hand_run, prune_verb, score_archive_verb, watch_verb
-from .config import HOME, Settings, load_companies, load_feed_templates, load_settings
+from .config import HOME, AdapterSettings, Settings, load_companies, load_feed_templates, load_settings
 from .errors import ConfigError, ModelError, PipelineError, StoreError
 from .feeds import list_feeds
 from .fetch import fetch_feeds
@@ -24,7 +24,7 @@ from .line import Line
 from .markdown import hide_commands
 from .model_folder import GOLDEN_TOLERANCE, check_golden, read_model_folder
 from .options import add_model, add_places, add_verb, open_root, parse_date, parse_tickers
-from .pinned import find_model
+from .pinned import MODELS, find_model
 from .provenance import find_code_revision, find_cpu
 from .records import CheckResult
 from .replay import replay_feeds
@@ -168,8 +168,8 @@ def run_export(args: argparse.Namespace) -> int:
     """Turn a trained adapter into the int8 model folder that is scored; refused when it strays from the original."""
     from .export import export_model
 
-    adapter, revision = _adapter(args)
-    report = export_model(adapter, revision, args.output, args.parity_set)
+    adapter, output = _adapter(args)
+    report = export_model(adapter.repository, adapter.revision or None, output, args.parity_set, sha256=adapter.sha256)
     parity = report.parity
     print(f"{report.folder}: {report.byte_count / 1e6:.1f} MB, revision {report.revision}")
     print(
@@ -276,8 +276,7 @@ def _add_export(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--output",
         type=Path,
-        default=HOME / "default_model",
-        help="model folder to write (default: the one that ships)",
+        help="model folder to write (default: models/COMMIT for the settings' adapter, else the folder that ships)",
     )
     verb.add_argument("--parity-set", type=Path, default=HOME / "parity_set.csv", help="headlines of the parity gate")
 
@@ -287,10 +286,10 @@ def _settings(args: argparse.Namespace) -> Settings:
     return replace(settings, store=args.store or settings.store, tickers=args.universe or settings.tickers)
 
 
-def _adapter(args: argparse.Namespace) -> tuple[str, str | None]:
-    """Return the adapter and revision to export: the command line's, else the settings'."""
+def _adapter(args: argparse.Namespace) -> tuple[AdapterSettings, Path]:
+    """Return the adapter to export, the command line's, else the settings', and the folder that its model goes to."""
     if args.adapter is not None:
-        return args.adapter, args.revision
+        return AdapterSettings(args.adapter, args.revision or ""), args.output or HOME / "default_model"
     if args.revision is not None:
         raise ConfigError("--revision needs the Hub repository it belongs to: export-model OWNER/NAME --revision HEX")
     adapter = load_settings(args.settings).adapter
@@ -298,7 +297,7 @@ def _adapter(args: argparse.Namespace) -> tuple[str, str | None]:
         raise ConfigError(
             f"{args.settings}: adapter.repository is empty: name an adapter, or have `python -m training promote` do it"
         )
-    return adapter.repository, adapter.revision
+    return adapter, args.output or MODELS / adapter.revision
 
 
 def _sessions(settings: Settings) -> Sessions:

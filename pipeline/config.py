@@ -94,10 +94,14 @@ class ValidateSettings:
 
 @dataclass(frozen=True, slots=True)
 class AdapterSettings:
-    """What export-model exports when it is given no other: a Hub repository at a 40-hex commit, or both empty."""
+    """The adapter in use: a Hub repository at a 40-hex commit, and the SHA-256 of its provenance.json; or all empty.
+
+    provenance.json holds the SHA-256 of every other file, so the three together fix every byte that is exported.
+    """
 
     repository: str = ""
     revision: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +208,7 @@ _TICKER = re.compile(r"[A-Z0-9]{1,6}(\.[A-Z]{1,2})?")
 _FEED_NAME = re.compile(r"[a-z][a-z0-9]*")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _REVISION = re.compile(r"[0-9a-f]{40}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _BOUNDS: dict[str, tuple[float, float]] = {
     "fetch.workers": (1, 256),
     "fetch.per_host": (1, 64),
@@ -298,13 +303,18 @@ _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or 
 
 
 def _check_adapter(adapter: AdapterSettings, path: Path) -> None:
-    """Refuse half an address, a name that is no OWNER/NAME, and a branch or tag for a commit."""
-    if not adapter.repository and not adapter.revision:
+    """Refuse half an address, a name that is no OWNER/NAME, a branch or tag for a commit, and what has no digest."""
+    if adapter == AdapterSettings():
         return
     if not _REPOSITORY.fullmatch(adapter.repository):
         raise ConfigError(f"{path}: adapter.repository = {adapter.repository!r}: expected OWNER/NAME on the Hub")
     if not _REVISION.fullmatch(adapter.revision):
         raise ConfigError(f"{path}: adapter.revision = {adapter.revision!r}: expected a commit of 40 hex digits")
+    if not _DIGEST.fullmatch(adapter.sha256):
+        raise ConfigError(
+            f"{path}: adapter.sha256 = {adapter.sha256!r}: expected 64 hex digits, the SHA-256 of the adapter's "
+            "provenance.json; `python -m training promote` writes it"
+        )
 
 
 def _check_url(template: FeedTemplate, path: Path) -> None:

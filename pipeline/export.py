@@ -73,7 +73,12 @@ class ExportReport:
 
 
 def export_model(
-    adapter: str | Path, revision: str | None, output: Path, parity_set: Path, endpoint: str | None = None
+    adapter: str | Path,
+    revision: str | None,
+    output: Path,
+    parity_set: Path,
+    endpoint: str | None = None,
+    sha256: str = "",
 ) -> ExportReport:
     """Export ``adapter`` to the model folder ``output``, which is replaced only when the new one passes the gate.
 
@@ -83,6 +88,7 @@ def export_model(
         output: the folder to write.
         parity_set: CSV of headline, company, label; labels are names of LABELS.
         endpoint: the Hub's address; None takes the client's own.
+        sha256: what the adapter's provenance.json must have, 64 hex digits; empty where nothing locks it.
 
     Raises:
         ParityError: the int8 model strays too far.
@@ -92,6 +98,7 @@ def export_model(
 
     pairs, labels = read_parity_set(parity_set)
     source, name = find_adapter(adapter, revision, endpoint)
+    check_lock(source, name, sha256)
     provenance = check_adapter(source)
     base = None if is_full(source) else find_base(provenance["base"], endpoint)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -129,6 +136,19 @@ def find_adapter(adapter: str | Path, revision: str | None, endpoint: str | None
     if revision is not None:
         raise ModelError(f"{adapter}: a folder on this machine has no revision; leave --revision out")
     return folder, folder.resolve().name
+
+
+def check_lock(source: Path, name: str, sha256: str) -> None:
+    """Hold provenance.json, which holds the SHA-256 of every other file, against the lock; an empty lock asks nothing.
+
+    Raises:
+        ModelError: it is missing or another one.
+    """
+    if not sha256:
+        return
+    require_files(source, (PROVENANCE,), "a folder written by `python -m training train`")
+    if (found := hash_file(source / PROVENANCE)) != sha256:
+        raise ModelError(f"{name}: {PROVENANCE} has SHA-256 {found[:12]}...; the settings lock {sha256[:12]}...")
 
 
 def is_full(source: Path) -> bool:

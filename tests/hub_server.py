@@ -10,7 +10,10 @@
 Reading a public repository needs no token, a private one TOKEN or READ_TOKEN, writing TOKEN. Files are sent by the
 LFS protocol (basic, or multipart from ``part_bytes`` on); the server never offers Xet. Stages, as named in ``fail``
 and in ``requests``: whoami, yaml, create, info, tree, paths, resolve, object, preupload, batch, put, part, complete,
-verify, commit.
+verify, commit, identity, exchange, start_job, job, job_log, cancel_job.
+
+Trusted publishing: ``environment()`` is what GitHub gives a job that may ask for an id token, and repositories in
+``trusted`` have named it as a publisher. Jobs (``jobs``) run nothing; a test plans the stages that they go through.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from . import hub_login
+from .hub_jobs import Jobs
 from .hub_state import ATTRIBUTES, Commit, File, Repository, apply_operations, is_lfs_path, make_file
 
 TOKEN = "hf_made_for_writing"
@@ -37,6 +42,12 @@ ID = r"(?P<name>[^/]+/[^/]+)"
 API = rf"/api/(?P<kind>model|dataset)s/{ID}"
 GIT = rf"/(?:(?P<kind>dataset)s/)?{ID}\.git/info/lfs/objects"
 ROUTES: tuple[tuple[str, str, str], ...] = (
+    ("GET", "identity", r"/id-token"),
+    ("POST", "exchange", r"/oauth/token"),
+    ("POST", "start_job", r"/api/jobs/(?P<namespace>[^/]+)"),
+    ("GET", "job", r"/api/jobs/(?P<namespace>[^/]+)/(?P<job>[^/]+)"),
+    ("GET", "job_log", r"/api/jobs/(?P<namespace>[^/]+)/(?P<job>[^/]+)/logs"),
+    ("POST", "cancel_job", r"/api/jobs/(?P<namespace>[^/]+)/(?P<job>[^/]+)/cancel"),
     ("GET", "whoami", r"/api/whoami-v2"),
     ("POST", "yaml", r"/api/validate-yaml"),
     ("POST", "create", r"/api/repos/create"),
@@ -54,6 +65,8 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", "resolve", rf"/(?:(?P<kind>dataset)s/)?{ID}/resolve/(?P<revision>[^/]+)/(?P<path>.+)"),
 )
 WRITES = {"create", "preupload", "batch", "verify", "commit"}
+JOBS = {"start_job", "job", "job_log", "cancel_job"}
+LOGINS = {"identity", "exchange"}
 
 
 @dataclass(frozen=True)
@@ -95,6 +108,8 @@ class HubServer:
         self.requests: list[Request] = []
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.objects: dict[str, bytes] = {}
+        self.trusted: set[str] = set()
+        self.jobs = Jobs()
         self.part_bytes = part_bytes
         self.lock = threading.RLock()
         self.parts: dict[tuple[str, int], bytes] = {}
@@ -144,6 +159,11 @@ class HubServer:
         """Return the repository's commits, oldest first; none for a repository that does not exist."""
         repository = self.repositories.get((kind, name))
         return [commit.revision for commit in repository.commits] if repository else []
+
+    def environment(self, resource: str) -> dict[str, str]:
+        """Return what a job of a workflow has that may ask for an id token, and publishes to ``resource``."""
+        asked = {"ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.url}/id-token?api-version=2.0"}
+        return {**asked, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": hub_login.REQUEST_TOKEN, "HF_OIDC_RESOURCE": resource}
 
     def stages(self) -> list[str]:
         """Return the stage of every request so far."""
@@ -218,12 +238,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, stage: str) -> Reply:
         if stage == "unknown":
             return _refuse(404, f"no such route: {self.command} {self.path}")
+        if stage in LOGINS:
+            return getattr(self, f"_{stage}")()
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-        if token and token not in (TOKEN, READ_TOKEN):
+        exchanged = {hub_login.PREFIX + name for name in self.hub.trusted}
+        if token and token not in {TOKEN, READ_TOKEN, *exchanged}:
             return _refuse(401, "Invalid credentials in Authorization header")
-        if not token and stage in {*WRITES, "whoami"}:
+        if not token and stage in {*WRITES, *JOBS, "whoami"}:
             return _refuse(401, "Invalid username or password.")
-        if token == READ_TOKEN and stage in WRITES:
+        writes = {*WRITES, *JOBS}
+        if token == READ_TOKEN and stage in writes:
+            return _refuse(403, "You don't have the rights to write to this repository")
+        if token in exchanged and not hub_login.may(token, stage, self.found.get("name", ""), writes):
             return _refuse(403, "You don't have the rights to write to this repository")
         with self.hub.lock:
             if "name" not in self.found:
@@ -238,6 +264,30 @@ class _Handler(BaseHTTPRequestHandler):
                 message = f"Invalid rev id: {self.found['revision']}"
                 return _refuse(404, message, **{"X-Error-Code": "RevisionNotFound"})
             return getattr(self, f"_{stage}")(repository, commit)
+
+    def _identity(self) -> Reply:
+        audience = self.query.get("audience", [""])[0]
+        status, value = hub_login.give_identity(self.headers.get("Authorization") or "", audience)
+        return _json(value, status)
+
+    def _exchange(self) -> Reply:
+        status, value = hub_login.exchange(json.loads(self.body), self.hub.url, self.hub.trusted)
+        return _json(value, status)
+
+    def _start_job(self) -> Reply:
+        return _json(self.hub.jobs.start(self.found["namespace"], json.loads(self.body)).look())
+
+    def _job(self) -> Reply:
+        job = self.hub.jobs.started.get(self.found["job"])
+        return _json(job.look()) if job else _refuse(404, "Job not found")
+
+    def _job_log(self) -> Reply:
+        log = self.hub.jobs.started[self.found["job"]].log()
+        return Reply(200, log, {"Content-Type": "text/event-stream"})
+
+    def _cancel_job(self) -> Reply:
+        self.hub.jobs.started[self.found["job"]].stages[:] = ["CANCELED"]
+        return _json({})
 
     def _whoami(self) -> Reply:
         return _json({"type": "user", "name": "made", "auth": {"accessToken": {"role": "write"}}})

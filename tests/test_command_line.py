@@ -95,8 +95,9 @@ def test_a_pinned_adapter_that_was_not_exported_stops_the_line(
     text = (HOME / "settings.toml").read_text()
     for name in ("tickers.csv", "feeds.toml", "default_model"):
         text = text.replace(f'"{name}"', f'"{HOME / name}"')
-    pinned = text.replace('repository = ""', 'repository = "owner/name"').replace(
-        'revision = ""', f'revision = "{"a" * 40}"'
+    pinned = text.replace('repository = ""', 'repository = "owner/name"')
+    pinned = pinned.replace('revision = ""', f'revision = "{"a" * 40}"').replace(
+        'sha256 = ""', f'sha256 = "{"5" * 64}"'
     )
     for content, code in ((text, 0), (pinned, 1)):
         settings = tmp_path / "settings.toml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,6 +12,9 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 
+from . import job_verb
+from .inputs import check_recipe_path, replace_base
+from .outputs import check_target, make_parent
 from .readers import open_data
 from .recipe import ENCODER, Recipe, load_recipe, rebase_recipe, reseed_recipe, shrink_recipe
 
@@ -65,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_compare,
         add_experiments,
         add_publish,
+        add_job,
         add_promote,
         add_study,
     ):
@@ -87,7 +92,7 @@ def run_prepare(options: argparse.Namespace) -> None:
 
     from .prepare import format_manifest, prepare_data
 
-    _require_parent("--manifest", options.manifest)
+    check_target("--manifest", options.manifest)
     manifest = prepare_data(load_recipe(options.recipe), open_data())
     print(format_manifest(manifest))
     path = options.manifest or Path("runs") / "data.json"
@@ -120,7 +125,12 @@ def add_train(verbs: Verbs) -> None:
     verb.add_argument("--seed", type=int, help="use this seed instead of the recipe's")
     verb.add_argument("--output", type=Path, default=Path("runs"), help="where run folders go (default: runs)")
     verb.add_argument("--smoke", action="store_true", help="an untrained one-layer model and a few rows: does it work?")
-    verb.add_argument("--minilm", action="store_true", help="on the packaged MiniLM encoder instead of its own base")
+    base = verb.add_mutually_exclusive_group()
+    base.add_argument("--minilm", action="store_true", help="on the packaged MiniLM encoder instead of its own base")
+    base.add_argument(
+        "--base", metavar="ID@COMMIT", help="on this base instead: a Hub id at 40 hex digits, or package:NAME@VERSION"
+    )
+    verb.add_argument("--within", type=Path, metavar="FOLDER", help="refuse a recipe that is no file below this folder")
     verb.add_argument("--restart", action="store_true", help="discard the unfinished run of this name, if any")
 
 
@@ -147,8 +157,11 @@ def run_train(options: argparse.Namespace) -> None:
 
 def choose_recipe(options: argparse.Namespace) -> Recipe:
     """Return the recipe that the options of `train` ask for."""
+    if options.within:
+        check_recipe_path(options.recipe.absolute(), options.within)
     recipe = load_recipe(options.recipe)
     recipe = rebase_recipe(recipe) if options.minilm else recipe
+    recipe = replace_base(recipe, options.base) if options.base else recipe
     recipe = shrink_recipe(recipe) if options.smoke else recipe
     return recipe if options.seed is None else reseed_recipe(recipe, options.seed)
 
@@ -169,7 +182,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from .predict import evaluate_folder
     from .results import format_calibration, format_contamination, format_results
 
-    _require_parent("--json", options.json)
+    check_target("--json", options.json)
     if options.card:
         read_model_folder(options.folder)  # only an exported, undamaged folder has a card
     results = evaluate_folder(options.folder, open_data())
@@ -216,7 +229,7 @@ def run_behaviour(options: argparse.Namespace) -> None:
     from .behaviour import measure_baselines, measure_folder, read_behaviour
     from .behaviour_table import format_mistakes, format_report, name_models, replace_tables
 
-    _require_parent("--json", options.json)
+    check_target("--json", options.json)
     document = read_text(options.write) if options.write else ""
     if options.write:
         replace_tables(document, "", options.write)  # refuse a document without marks now
@@ -265,7 +278,7 @@ def run_compare(options: argparse.Namespace) -> None:
     from .compare import compare_runs
     from .comparison_table import format_markdown, format_table
 
-    _require_parent("--json", options.json)
+    check_target("--json", options.json)
     comparison = compare_runs(options.folders, options.baseline)
     print((format_markdown if options.markdown else format_table)(comparison))
     if options.json:
@@ -305,17 +318,27 @@ def add_publish(verbs: Verbs) -> None:
     """Add the verb that uploads a run."""
     verb = _add_verb(verbs, "publish", run_publish, "runs/default-seed42 OWNER/NAME --private")
     verb.add_argument("folder", type=Path, help="run folder, or exported model folder")
-    verb.add_argument("repository", help="Hub repository OWNER/NAME; made if it is missing")
+    verb.add_argument("repository", help="Hub repository OWNER/NAME; made if it is missing and the token may")
     verb.add_argument("--private", action="store_true", help="make it a private one")
+    verb.add_argument("--revision-file", type=Path, metavar="FILE", help="also append revision=COMMIT to this file")
 
 
 def run_publish(options: argparse.Namespace) -> None:
-    """upload a run or model folder with its card to the Hub in one commit, and print the commit; needs HF_TOKEN"""
-    from .publish import publish_run
+    """upload a run or model folder with its card to the Hub in one commit, and print the commit; needs a token of it"""
+    from .publish_verb import run
 
-    revision = publish_run(options.folder, options.repository, options.private)
-    print(f"published: {options.repository} at {revision}")
-    print(f"pin it if it is better: python -m training promote {options.repository} --revision {revision}")
+    run(options, os.environ)
+
+
+def add_job(verbs: Verbs) -> None:
+    """Add the verb that trains on the Hub's hardware."""
+    job_verb.add_options(_add_verb(verbs, "job", run_job, job_verb.EXAMPLE))
+
+
+def run_job(options: argparse.Namespace) -> None:
+    """train, measure and publish a recipe as a Hugging Face Job, and follow it to its end; needs HF_TOKEN"""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a runner that is told to stop sends it
+    job_verb.run(options, os.environ)
 
 
 def add_promote(verbs: Verbs) -> None:
@@ -326,17 +349,25 @@ def add_promote(verbs: Verbs) -> None:
     verb.add_argument(
         "--settings", type=Path, default=HOME.parent / "pipeline" / "settings.toml", help="the settings to pin it in"
     )
-    verb.add_argument("--champion", type=Path, help="exported folder to beat (default: the settings' model)")
+    verb.add_argument("--champion", type=Path, help="exported folder to beat (default: the one in use)")
     verb.add_argument(
         "--margin", type=float, default=0.01, help="macro-F1 that a single source may lose (default: 0.01)"
     )
-    verb.add_argument("--dry-run", action="store_true", help="compare and say so; write nothing")
+    verb.add_argument("--dry-run", action="store_true", help="compare and say so; pin nothing")
+    verb.add_argument("--table", type=Path, metavar="FILE", help="also write the comparison here, as Markdown")
+    verb.add_argument(
+        "--verdict-file", type=Path, metavar="FILE", help="append accepted=true or false here; a refusal then exits 0"
+    )
 
 
 def run_promote(options: argparse.Namespace) -> int:
     """pin an adapter in the settings if it beats the model in use on the frozen test rows; else say why not"""
-    from .promote import format_promotion, promote
+    from .outputs import append_output
+    from .promote import promote
+    from .promotion_table import format_markdown, format_promotion
 
+    make_parent("--table", options.table)
+    check_target("--verdict-file", options.verdict_file)
     promotion = promote(
         options.challenger,
         options.revision,
@@ -347,6 +378,11 @@ def run_promote(options: argparse.Namespace) -> int:
         dry_run=options.dry_run,
     )
     print(format_promotion(promotion))
+    if options.table:
+        options.table.write_text(f"{format_markdown(promotion)}\n", encoding="utf-8")
+    if options.verdict_file:
+        append_output(options.verdict_file, "accepted", str(promotion.is_accepted).lower())
+        return 0
     return 0 if promotion.is_accepted else JUDGED_AGAINST
 
 
@@ -371,7 +407,7 @@ def run_study(options: argparse.Namespace) -> None:
     from .study import run_study as measure
     from .study_report import write_report
 
-    _require_parent("--output", options.output)
+    check_target("--output", options.output)
     note = read_text(options.note) if options.note else ""
     study = measure(options.features, options.prices, options.seed)
     write_report(study, options.output, note)
@@ -412,13 +448,6 @@ def _add_verb(
     )
     verb.set_defaults(run=run)
     return verb
-
-
-def _require_parent(option: str, path: Path | None) -> None:
-    if path and not path.parent.is_dir():
-        raise PipelineError(f"{option} {path}: folder {path.parent} does not exist")
-    if path and path.is_dir():
-        raise PipelineError(f"{option} {path}: is a folder; expected a file")
 
 
 if __name__ == "__main__":

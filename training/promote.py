@@ -16,11 +16,20 @@ from typing import Any
 import numpy as np
 import tomlkit
 
-from pipeline.config import HOME, AdapterSettings, load_settings
+from pipeline.config import HOME, AdapterSettings, Settings, load_settings
 from pipeline.errors import ParityError, PipelineError
 from pipeline.export import check_adapter, export_model, find_adapter
-from pipeline.model_folder import GOLDEN_TOLERANCE, PROVENANCE, ModelFolder, check_golden, read_json, read_model_folder
+from pipeline.model_folder import (
+    GOLDEN_TOLERANCE,
+    PROVENANCE,
+    ModelFolder,
+    check_golden,
+    hash_file,
+    read_json,
+    read_model_folder,
+)
 from pipeline.parity import MAX_F1_LOSS, MIN_SAME_LABEL_SHARE
+from pipeline.pinned import find_model
 from pipeline.score import OnnxScorer
 
 from .checkpoint import write_atomic
@@ -87,7 +96,7 @@ def promote(
         challenger: a Hub repository OWNER/NAME; a run folder may be compared in a dry run.
         revision: its commit, 40 hex digits; None for a run folder.
         settings: settings.toml, whose [adapter] is written.
-        champion: the exported folder in use; None takes the one of the settings.
+        champion: the exported folder in use; None takes the one that the settings mean, pinned or shipped.
         data: where the test rows come from.
         endpoint: the Hub's address; None takes the client's own.
 
@@ -103,7 +112,7 @@ def promote(
     source, _ = find_adapter(challenger, revision, endpoint)
     if revision is None and not dry_run:
         raise PromotionError(f"{challenger}: a run folder can only be compared (--dry-run); publish it to promote it")
-    reigning = read_model_folder(champion or current.score.model)
+    reigning = open_champion(champion, current, settings)
     rows, fingerprint = read_test_rows(data)
     conditions = list(check_origins(check_adapter(source), revision, reigning, current.adapter, fingerprint))
     if all(condition.is_met for condition in conditions):
@@ -112,8 +121,24 @@ def promote(
         conditions += [Condition(name, "not measured", None) for name in ("export gate", "macro-F1")]
     promotion = Promotion(str(challenger), revision, reigning.path, settings, tuple(conditions), dry_run)
     if promotion.is_accepted and revision is not None and not dry_run:
-        pin_adapter(settings, str(challenger), revision)
+        pin_adapter(settings, str(challenger), revision, hash_file(source / PROVENANCE))
     return promotion
+
+
+def open_champion(champion: Path | None, current: Settings, settings: Path) -> ModelFolder:
+    """Return the model to beat: the ``champion`` that was named, else the one that the settings mean.
+
+    Raises:
+        PromotionError: the settings pin an adapter that was not exported.
+        ModelError: the folder is missing or damaged.
+    """
+    path = champion or find_model(current)
+    if champion is None and path != current.score.model and not path.is_dir():
+        raise PromotionError(
+            f"{settings}: [adapter] pins {current.adapter.revision}, but its model is not in {path}; export it: "
+            "python -m pipeline export-model"
+        )
+    return read_model_folder(path)
 
 
 def read_test_rows(data: DataSource) -> tuple[list[Example], str]:
@@ -204,30 +229,15 @@ def judge_labels(
         yield Condition(f"macro-F1, {source}", figures, bool(change >= -margin))
 
 
-def pin_adapter(settings: Path, repository: str, revision: str) -> None:
-    """Write repository and revision into [adapter] of the settings, whole or not at all; all else stays as it was."""
+def pin_adapter(settings: Path, repository: str, revision: str, sha256: str) -> None:
+    """Write the three values of [adapter] into the settings, whole or not at all; all else stays as it was.
+
+    ``sha256`` is that of the adapter's provenance.json, 64 hex digits.
+    """
     document = tomlkit.parse(settings.read_bytes().decode("utf-8"))
     table = document.setdefault("adapter", tomlkit.table())
-    table["repository"], table["revision"] = repository, revision
+    table["repository"], table["revision"], table["sha256"] = repository, revision, sha256
     write_atomic(settings.resolve(), tomlkit.dumps(document).encode("utf-8"))
-
-
-def format_promotion(promotion: Promotion) -> str:
-    """Return every condition as a table, then the verdict."""
-    marks = {True: "pass", False: "FAIL", None: "-"}
-    width = max(len(condition.name) for condition in promotion.conditions)
-    lines = [f"{marks[one.is_met]:4}  {one.name:{width}}  {one.figures}" for one in promotion.conditions]
-    return "\n".join([*lines, _conclude(promotion)])
-
-
-def _conclude(promotion: Promotion) -> str:
-    name = f"{promotion.challenger}{f' at {promotion.revision}' if promotion.revision else ''}"
-    if not promotion.is_accepted:
-        failed = sum(not condition.is_met for condition in promotion.conditions)
-        return f"refused: {name} fails {failed} of {len(promotion.conditions)}; {promotion.settings} is as it was"
-    if promotion.is_dry_run:
-        return f"dry run: {name} is better than {promotion.champion}; {promotion.settings} is as it was"
-    return f"promoted: {name}, pinned in {promotion.settings}; put it to use: python -m pipeline export-model"
 
 
 def _short(digest: object) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import logging
 
@@ -34,12 +35,15 @@ def publish_run(
     endpoint: str | None = None,
     token: str | None = None,
     patience: Patience | None = None,
+    may_create: bool = True,
 ) -> str:
     """Upload ``folder`` (a run's without its predictions) to ``repository`` (OWNER/NAME) in one commit, and check it.
 
     Returns the commit, 40 hex digits: the last one where the repository holds this very folder already. The repository
-    is made if it is missing; what it held of an earlier run and this one lacks is removed by the same commit.
-    ``token`` None takes HF_TOKEN or that of `hf auth login`; ``endpoint`` None the client's own Hub.
+    is made if it is missing and the token may; what it held of an earlier run and this one lacks is
+    removed by the same commit.
+    ``token`` None takes HF_TOKEN or that of `hf auth login`; ``endpoint`` None the client's own Hub. ``may_create``
+    False is for a token that cannot make repositories: the repository must be there.
 
     Raises:
         ModelError: the folder is unfinished, damaged, unsafe or mislabelled, or names a path of this machine.
@@ -58,7 +62,7 @@ def publish_run(
             copy_files(folder, place, (*provenance["files"], PROVENANCE))
         else:
             copy_run(folder, place, provenance, repository)
-        parent = persist(repository, lambda: open_repository(api, repository, private))
+        parent = persist(repository, lambda: open_repository(api, repository, private, may_create))
         message = f"Publish {provenance['recipe']}, seed {provenance['seed']}"
         revision = persist(repository, lambda: commit_folder(api, repository, place, parent, message))
         check_published(persist(repository, lambda: list_files(api, repository, revision)), place, repository)
@@ -80,14 +84,21 @@ def copy_files(folder: Path, place: Path, names: Iterable[str]) -> None:
         shutil.copyfile(folder / name, place / name)
 
 
-def open_repository(api: HfApi, repository: str, private: bool) -> str:
+def open_repository(api: HfApi, repository: str, private: bool, may_create: bool = True) -> str:
     """Return the repository's last commit; make the repository if it is missing.
 
     Raises:
-        PublishError: it is to be private and is public.
+        PublishError: it is to be private and is public, or it is missing and the token cannot make it.
     """
-    api.create_repo(repository, private=private or None, exist_ok=True)
-    found = api.model_info(repository)
+    try:
+        found = api.model_info(repository)
+    except RepositoryNotFoundError as error:
+        if not may_create:
+            raise PublishError(
+                f"{repository}: not found by a token of trusted publishing, which makes none; make it on the Hub first"
+            ) from error
+        api.create_repo(repository, private=private or None, exist_ok=True)
+        found = api.model_info(repository)
     if private and not found.private:
         raise PublishError(f"{repository}: exists and is public; make it private on the Hub, or leave --private out")
     return str(found.sha)

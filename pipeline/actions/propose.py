@@ -15,7 +15,7 @@ from .issue import cut_text
 
 LONGEST_BODY = 60_000
 _TABLE = "adapter"
-_VALUE = re.compile(r"""^(\s*(?:repository|revision)\s*=\s*)("[^"\n]*"|'[^'\n]*')""")
+_VALUE = re.compile(r"""^(\s*(?:repository|revision|sha256)\s*=\s*)("[^"\n]*"|'[^'\n]*')""")
 
 
 def propose(
@@ -29,7 +29,7 @@ def propose(
         The address of the pull request; None when the remote's base has the same file already.
 
     Raises:
-        ConfigError: the file differs from the base's in more than repository and revision of [adapter], or is no
+        ConfigError: the file differs from the base's in more than the values of [adapter], or is no
             valid settings file.
         GitError: the remote cannot be read or will not take the branch.
         ApiError: the pull request cannot be opened; names the page on which a person can.
@@ -61,7 +61,7 @@ def check_branch(repository: Repository, branch: str, base: str) -> None:
 
 
 def check_change(theirs: bytes, ours: bytes, where: str) -> None:
-    """Do nothing if two settings files differ in nothing but the values of repository and revision in [adapter].
+    """Do nothing if two settings files differ in nothing but the values of [adapter]: repository, revision, sha256.
 
     Both what the files mean and every other letter of them is compared.
 

@@ -187,6 +187,19 @@ def test_a_push_whose_answer_was_lost_is_not_pushed_again(origin: Origin, monkey
     assert origin.subjects() == ["Seal 2026-11-20", "Begin"]
 
 
+def test_a_checkout_that_never_learnt_of_its_own_push_goes_on_from_there(origin: Origin) -> None:
+    run = origin.clone()
+    capture_and_seal(run[1], DAY)
+    commit_store(*run, BRANCH, MERGE, refuse_to_wait)  # and killed before it could follow
+    run[1].append_headlines(made_evidence(NEXT_DAY, url="https://example.com/next"))
+    run[1].seal(made_rows(NEXT_DAY), made_manifest_row(NEXT_DAY))
+    published = commit(run)
+    assert published.merge is not None
+    assert published.merge.taken == ((NEXT_DAY, 1),)
+    assert read_tree(origin.store().root) == read_tree(run[1].root)
+    assert origin.subjects() == ["Seal 2026-11-23", "Seal 2026-11-20", "Begin"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

@@ -10,9 +10,16 @@ from pipeline.__main__ import main
 from pipeline.config import HOME, AdapterSettings, load_companies, load_feed_templates, load_settings
 from pipeline.errors import ConfigError
 from pipeline.feeds import list_feeds, unheard_tickers
+from pipeline.pinned import MODELS
 from pipeline.records import Company, Feed
 
 SETTINGS = (HOME / "settings.toml").read_text()
+
+
+def pin(repository: str = "made/adapter", revision: str = "a" * 40, sha256: str = "5" * 64) -> str:
+    """Return the shipped settings with an adapter in them."""
+    text = SETTINGS.replace('repository = ""', f'repository = "{repository}"')
+    return text.replace('revision = ""', f'revision = "{revision}"').replace('sha256 = ""', f'sha256 = "{sha256}"')
 
 
 def test_shipped_settings_load_and_are_frozen() -> None:
@@ -39,6 +46,7 @@ def test_shipped_settings_load_and_are_frozen() -> None:
         ('repository = ""', "repository = 1", "adapter.repository = 1: expected text"),
         ('revision = ""', f'revision = "{"a" * 40}"', "adapter.repository = '': expected OWNER/NAME on the Hub"),
         ('repository = ""', "name = 1", "unknown key adapter.name: expected one of repository, revision"),
+        ('sha256 = ""', f'sha256 = "{"5" * 64}"', "adapter.repository = '': expected OWNER/NAME on the Hub"),
     ],
 )
 def test_bad_settings_are_refused_by_key(tmp_path: Path, found: str, replacement: str, message: str) -> None:
@@ -52,20 +60,23 @@ def test_bad_settings_are_refused_by_key(tmp_path: Path, found: str, replacement
 
 
 @pytest.mark.parametrize(
-    ("repository", "revision", "message"),
+    ("repository", "revision", "sha256", "message"),
     [
-        ("made/adapter", "a" * 40, None),
-        ("made/adapter", "main", "adapter.revision = 'main': expected a commit of 40 hex digits"),
-        ("made/adapter", "A" * 40, "expected a commit of 40 hex digits"),
-        ("runs/made/seed1", "a" * 40, "adapter.repository = 'runs/made/seed1': expected OWNER/NAME"),
+        ("made/adapter", "a" * 40, "5" * 64, None),
+        ("made/adapter", "main", "5" * 64, "adapter.revision = 'main': expected a commit of 40 hex digits"),
+        ("made/adapter", "A" * 40, "5" * 64, "expected a commit of 40 hex digits"),
+        ("runs/made/seed1", "a" * 40, "5" * 64, "adapter.repository = 'runs/made/seed1': expected OWNER/NAME"),
+        ("made/adapter", "a" * 40, "", "adapter.sha256 = '': expected 64 hex digits, the SHA-256 of the adapter's"),
+        ("made/adapter", "a" * 40, "5" * 40, "; `python -m training promote` writes it"),
     ],
 )
-def test_an_adapter_is_pinned_by_commit(tmp_path: Path, repository: str, revision: str, message: str | None) -> None:
+def test_an_adapter_is_pinned_by_commit_and_digest(
+    tmp_path: Path, repository: str, revision: str, sha256: str, message: str | None
+) -> None:
     path = tmp_path / "settings.toml"
-    text = SETTINGS.replace('repository = ""', f'repository = "{repository}"')
-    path.write_text(text.replace('revision = ""', f'revision = "{revision}"'))
+    path.write_text(pin(repository, revision, sha256))
     if message is None:
-        assert load_settings(path).adapter == AdapterSettings(repository, revision)
+        assert load_settings(path).adapter == AdapterSettings(repository, revision, sha256)
     else:
         with pytest.raises(ConfigError) as refusal:
             load_settings(path)
@@ -81,20 +92,20 @@ def test_settings_need_no_adapter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], ("made/adapter", "a" * 40)),
-        (["runs/made-seed1"], ("runs/made-seed1", None)),
-        (["made/other", "--revision", "b" * 40], ("made/other", "b" * 40)),
+        ([], ("made/adapter", "a" * 40, MODELS / ("a" * 40), "5" * 64)),
+        (["--output", "mine"], ("made/adapter", "a" * 40, Path("mine"), "5" * 64)),
+        (["runs/made-seed1"], ("runs/made-seed1", None, HOME / "default_model", "")),
+        (["made/other", "--revision", "b" * 40], ("made/other", "b" * 40, HOME / "default_model", "")),
     ],
 )
 def test_export_takes_the_adapter_it_is_given_else_the_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: tuple[str, str | None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: tuple[str, str | None, Path, str]
 ) -> None:
     path, seen = tmp_path / "settings.toml", []
-    text = SETTINGS.replace('repository = ""', 'repository = "made/adapter"')
-    path.write_text(text.replace('revision = ""', f'revision = "{"a" * 40}"'))
+    path.write_text(pin())
 
-    def stop(adapter: str, revision: str | None, output: Path, parity_set: Path) -> None:
-        seen.append((adapter, revision))
+    def stop(adapter: str, revision: str | None, output: Path, parity_set: Path, sha256: str) -> None:
+        seen.append((adapter, revision, output, sha256))
         raise ConfigError("far enough")
 
     monkeypatch.setattr("pipeline.export.export_model", stop)

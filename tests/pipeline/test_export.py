@@ -29,6 +29,7 @@ from pipeline.model_folder import (
     ONNX_FILE,
     PROVENANCE,
     check_golden,
+    hash_file,
     read_json,
     read_model_folder,
     write_provenance,
@@ -356,6 +357,23 @@ def test_a_bad_name_or_revision_is_refused(
         export(made, adapter, tmp_path / "model", revision)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_locked_adapter_is_exported_only_as_it_was_locked(made: Made, tmp_path: Path) -> None:
+    lock = hash_file(made.run / PROVENANCE)
+    report = export_model(ADAPTER, COMMIT, tmp_path / "model", made.parity_set, made.hub.url, lock)
+    assert report.revision == COMMIT
+    before = read_bytes(report.folder)
+    with pytest.raises(ModelError, match=f"made/adapter: provenance.json has SHA-256 {lock[:12]}...; the settings lo"):
+        export_model(ADAPTER, COMMIT, report.folder, made.parity_set, made.hub.url, "0" * 64)
+    assert read_bytes(report.folder) == before
+
+
+def test_a_lock_on_a_folder_without_provenance_is_one_line(made: Made, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(made.run, tmp_path / "run"))
+    (run / PROVENANCE).unlink()
+    with pytest.raises(ModelError, match="provenance.json is missing; expected a folder written by"):
+        export_model(run, None, tmp_path / "model", made.parity_set, made.hub.url, "0" * 64)
 
 
 def test_a_run_folder_takes_no_revision(made: Made, tmp_path: Path) -> None:

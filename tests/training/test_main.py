@@ -57,6 +57,8 @@ def test_every_verb_has_help_with_an_example_that_parses(name: str) -> None:
         (["prepare", "none.toml"], "none.toml: cannot be read"),
         (["prepare", SMOKE, "--manifest", "absent/x.json"], "--manifest absent/x.json: folder absent does not exist"),
         (["train", SMOKE, "--seed", "-1"], "--seed: seed is -1; expected 0..2147483647"),
+        (["train", SMOKE, "--base", "made/base@main"], "--base: 'made/base@main' is no base; expected package:"),
+        (["train", SMOKE, "--within", "."], f"{SMOKE}: no file below "),
         (["train", SMOKE, "--output", SMOKE], f"--output {SMOKE} cannot be made: File exists"),
         (["evaluate", "none", "--json", "absent/x.json"], "--json absent/x.json: folder absent does not exist"),
         (["evaluate", "none", "--json", "."], "--json .: is a folder; expected a file"),
@@ -148,6 +150,15 @@ def test_the_manifest_has_a_place_of_its_own(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     assert main(["prepare", SMOKE]) == 0
     assert set(json.loads(Path("runs/data.json").read_text())["data"]) == {"phrasebank", "twitter", "fiqa", "sentfin"}
+
+
+def test_another_base_is_trained_on_where_one_is_named() -> None:
+    from training.__main__ import choose_recipe
+
+    recipe = str(RECIPES / "adapter.toml")
+    given = build_parser().parse_args(["train", recipe, "--base", f"made/base@{'a' * 40}", "--within", str(PROJECT)])
+    chosen = choose_recipe(given)
+    assert (chosen.base, chosen.revision, chosen.name) == ("made/base", "a" * 40, "adapter")
 
 
 def test_a_reader_that_leaves_is_no_traceback(run_folder: Path) -> None:

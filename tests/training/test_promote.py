@@ -6,8 +6,10 @@ is always neutral. The champion takes bad news for neutral where no company is n
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +34,11 @@ from tests.pipeline.made_model import (
     seal_run,
     write_parity_set,
 )
+from training import promote as promote_line
+from training.__main__ import main
 from training.data import Example
-from training.promote import PromotionError, format_promotion, judge_labels, pin_adapter, promote, read_test_rows
+from training.promote import Condition, Promotion, PromotionError, judge_labels, pin_adapter, promote, read_test_rows
+from training.promotion_table import format_markdown, format_promotion
 from training.readers import LocalFolder
 
 from .conftest import SIGNS, WORDS
@@ -46,7 +51,7 @@ TARGETS = ("", "Acme", "Bolt")
 PAIRS = [(f"{words} {WORDS[i]} {WORDS[i + 7]}", target) for i in range(10) for words in SIGN_OF for target in TARGETS]
 KEYS = ("losses", "meeting", "profit", "acme", "bolt")
 SETTINGS = (HOME / "settings.toml").read_text()
-COMMIT = "c" * 40
+COMMIT, DIGEST = "c" * 40, "d" * 64
 
 
 def read_well(text: str, target: str) -> str:
@@ -203,9 +208,10 @@ def test_a_better_challenger_is_pinned_and_nothing_else_changes(contest: Contest
     assert promotion.is_accepted
     pinned = load_settings(contest.settings).adapter
     assert (pinned.repository, pinned.revision) == ("made/good", good)
+    assert pinned.sha256 == hashlib.sha256(contest.hub.files("made/good", good)["provenance.json"]).hexdigest()
     before, after = SETTINGS.splitlines(), contest.settings.read_text().splitlines()
     changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
-    assert [new.split("=")[0].strip() for _, new in changed] == ["repository", "revision"]
+    assert [new.split("=")[0].strip() for _, new in changed] == ["repository", "revision", "sha256"]
     assert [old.partition("#")[2] for old, _ in changed] == [new.partition("#")[2] for _, new in changed]
     text = format_promotion(promotion)
     assert text.count("pass") == len(promotion.conditions) == 10
@@ -264,8 +270,6 @@ def test_a_challenger_split_otherwise_is_refused_unmeasured(contest: Contest, pl
 def test_a_champion_split_otherwise_is_no_measure(
     contest: Contest, good: str, tmp_path: Path, splits: dict[str, str], is_met: bool
 ) -> None:
-    import shutil
-
     champion = Path(shutil.copytree(contest.champion, tmp_path / "champion"))
     write_provenance(champion, {**read_json(champion / "provenance.json"), "splits": splits})
     promotion = promote(
@@ -291,11 +295,66 @@ def test_the_champion_itself_is_refused(contest: Contest, good: str, tmp_path: P
 
 
 def test_a_champion_that_was_pinned_but_never_exported_has_to_be_beaten_first(contest: Contest, good: str) -> None:
-    pin_adapter(contest.settings, "made/unexported", "9" * 40)
+    pin_adapter(contest.settings, "made/unexported", "9" * 40, DIGEST)
     before = contest.settings.read_bytes()
     promotion = enter(contest, "made/good", good)
     assert failed(promotion) == ["champion is in use"]
     assert contest.settings.read_bytes() == before
+
+
+def test_the_champion_is_the_model_in_use_unless_another_is_named(
+    contest: Contest, good: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pinned and exported, it is compared with; pinned and not exported, one line says what to do."""
+    pin_adapter(contest.settings, "made/good", good, DIGEST)
+    found = tmp_path / "models" / good
+    monkeypatch.setattr(promote_line, "find_model", lambda settings: found)
+    run = teach_run(place / "late-seed1", read_as_champion, contest.fingerprint, seed=3)
+    arguments = (run, None, contest.settings, None, contest.data)
+    with pytest.raises(PromotionError, match=rf"\[adapter\] pins {good}, but its model is not in .*; export it: "):
+        promote(*arguments, dry_run=True)
+    export_model("made/good", good, found, contest.parity_set, contest.hub.url)
+    promotion = promote(*arguments, dry_run=True, endpoint=contest.hub.url, parity_set=contest.parity_set)
+    assert promotion.champion == found
+    assert "macro-F1" in failed(promotion)
+
+
+@pytest.mark.parametrize(("name", "is_accepted"), [("good", True), ("equal", False)])
+def test_the_verb_writes_the_table_and_the_verdict_whatever_it_is(
+    name: str,
+    is_accepted: bool,
+    contest: Contest,
+    good: str,
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reading = {"good": read_well, "equal": read_as_champion}[name]
+    run = place / f"{name}-seed1" if name == "good" else teach_run(place / "same-seed2", reading, contest.fingerprint)
+    monkeypatch.setattr(promote_line, "PARITY_SET", contest.parity_set)
+    monkeypatch.setattr("training.__main__.open_data", lambda: contest.data)
+    table, verdict = tmp_path / "new" / "report.md", tmp_path / "outputs"
+    options = ["--settings", str(contest.settings), "--champion", str(contest.champion), "--dry-run"]
+    options += ["--table", str(table)]
+    assert main(["promote", str(run), *options, "--verdict-file", str(verdict)]) == 0
+    assert verdict.read_text() == f"accepted={str(is_accepted).lower()}\n"
+    lines = table.read_text().splitlines()
+    shown = [line for line in capsys.readouterr().out.splitlines() if line[:4].strip() in ("pass", "FAIL", "-")]
+    assert lines[:2] == ["| | condition | figures |", "| --- | --- | --- |"]
+    assert [line.split(" | ")[0].strip("| ") for line in lines[2:-2]] == [line.split()[0] for line in shown]
+    assert len(shown) == 10
+    assert main(["promote", str(run), *options]) == (0 if is_accepted else 1)
+
+
+def test_no_name_in_the_table_is_more_than_text(contest: Contest) -> None:
+    condition = Condition("a | b", "<img src=x> @everyone [a](http://b.example)", False)
+    name = "made/a`b\n## heading"
+    text = format_markdown(Promotion(name, COMMIT, contest.champion, contest.settings, (condition,), False))
+    (row,) = [line for line in text.splitlines() if "FAIL" in line]
+    assert row.replace("\\|", "").count("|") == 4
+    for live in ("<img", "@everyone", "[a](", "a`b", "\n#"):
+        assert live not in text
 
 
 def test_a_run_folder_may_be_compared_but_not_pinned(contest: Contest, good: str, place: Path) -> None:
@@ -366,7 +425,7 @@ def test_settings_without_the_table_get_one_and_keep_their_line_ends(tmp_path: P
     path = tmp_path / "settings.toml"
     old = SETTINGS[: SETTINGS.index("[adapter]")] + SETTINGS[SETTINGS.index("[sessions]") :]
     path.write_bytes(old.replace("\n", "\r\n").encode())
-    pin_adapter(path, "made/good", COMMIT)
+    pin_adapter(path, "made/good", COMMIT, DIGEST)
     assert path.read_bytes().startswith(old.replace("\n", "\r\n").encode())
     assert load_settings(path).adapter.revision == COMMIT
 
@@ -379,7 +438,7 @@ def test_settings_are_never_half_written(tmp_path: Path, monkeypatch: pytest.Mon
     path.write_text(SETTINGS)
     monkeypatch.setattr(os, "replace", stop)
     with pytest.raises(OSError, match="No space left"):
-        pin_adapter(path, "made/good", COMMIT)
+        pin_adapter(path, "made/good", COMMIT, DIGEST)
     assert path.read_text() == SETTINGS
 
 

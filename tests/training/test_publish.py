@@ -15,11 +15,14 @@ from pipeline.errors import PipelineError
 from pipeline.export import export_model
 from pipeline.hub import pull_snapshot
 from pipeline.model_folder import check_hashes, read_json, read_model_folder, write_provenance
+from tests.hub_login import PREFIX
 from tests.hub_server import READ_TOKEN, TOKEN, Fault, HubServer
 from tests.pipeline.conftest import hub_cache
 from tests.pipeline.made_model import make_base, make_run, seal_run, serve_model, write_parity_set
+from training.__main__ import main
 from training.patience import Patience, PublishError
 from training.publish import publish_run
+from training.publish_verb import publish as publish_by
 
 NAME = "made/adapter"
 cache = hub_cache
@@ -425,3 +428,80 @@ def test_an_exported_folder_that_is_not_fit_reaches_no_server(
         publish(model, hub, pause)
     assert message in str(refusal.value)
     assert hub.requests == []
+
+
+def trust(hub: HubServer) -> dict[str, str]:
+    """Return the environment of a workflow that ``hub`` trusts with NAME."""
+    hub.trusted = {NAME}
+    return {**hub.environment(NAME), "GITHUB_ACTIONS": "true"}
+
+
+def publish_trusted(run: Path, hub: HubServer, pause: Pause, environment: dict[str, str]) -> tuple[str, list[str]]:
+    said: list[str] = []
+    return publish_by(run, NAME, False, environment, said.append, pause.patience), said
+
+
+def test_a_trusted_workflow_publishes_without_a_secret(run: Path, own_hub: HubServer, pause: Pause) -> None:
+    first = own_hub.add(NAME, {"README.md": b"made by hand\n"})
+    revision, said = publish_trusted(run, own_hub, pause, trust(own_hub))
+    assert own_hub.revisions(NAME) == [first, revision]
+    token = PREFIX + NAME
+    assert said == [
+        f"::add-mask::{token}",
+        "signed in with a token from GitHub's identity, for made/adapter alone, good for 3600 s",
+    ]
+    sent = {request.headers["authorization"] for request in own_hub.requests if request.stage == "commit"}
+    assert sent == {f"Bearer {token}"}
+    assert "create" not in own_hub.stages()
+
+
+def test_a_trusted_workflow_makes_no_repository(run: Path, own_hub: HubServer, pause: Pause) -> None:
+    with pytest.raises(PublishError, match="made/adapter: not found by .* make it on the Hub first"):
+        publish_trusted(run, own_hub, pause, trust(own_hub))
+    assert own_hub.revisions(NAME) == []
+
+
+def test_a_token_that_expires_on_the_way_is_renewed_once(run: Path, own_hub: HubServer, pause: Pause) -> None:
+    own_hub.add(NAME, {"README.md": b"made by hand\n"})
+    own_hub.fail("commit", Fault(401))
+    revision, said = publish_trusted(run, own_hub, pause, trust(own_hub))
+    assert own_hub.revisions(NAME)[1:] == [revision]
+    assert "the token is no longer good; asking for another" in said
+    assert own_hub.stages().count("exchange") == 2
+    own_hub.fail("info", Fault(401), Fault(401))
+    with pytest.raises(PublishError, match="HTTP 401"):
+        publish_trusted(run, own_hub, pause, trust(own_hub))
+
+
+def test_a_workflow_that_is_not_trusted_says_which_other_way_it_took(
+    run: Path, own_hub: HubServer, pause: Pause
+) -> None:
+    environment = {**trust(own_hub), "HF_TOKEN": TOKEN}
+    own_hub.trusted.clear()
+    revision, said = publish_trusted(run, own_hub, pause, environment)
+    assert own_hub.revisions(NAME)[1:] == [revision]
+    assert said[0].startswith("warning: made/adapter: the exchange for a Hub token: HTTP 400 invalid_grant")
+    assert said[1] == "signed in with the token of HF_TOKEN"
+    assert TOKEN not in "".join(said)
+
+
+def test_the_verb_hands_the_commit_on(
+    run: Path,
+    own_hub: HubServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own_hub.add(NAME, {"README.md": b"made by hand\n"})
+    for name, value in trust(own_hub).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    target = tmp_path / "outputs"
+    target.write_text("before=1\n")
+    assert main(["publish", str(run), NAME, "--revision-file", str(target)]) == 0
+    (_, revision) = own_hub.revisions(NAME)
+    assert target.read_text() == f"before=1\nrevision={revision}\n"
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if PREFIX in line] == [f"::add-mask::{PREFIX}{NAME}"]
+    assert main(["publish", str(run), NAME, "--revision-file", str(tmp_path / "absent" / "x")]) == 2
+    assert "--revision-file " in capsys.readouterr().err

@@ -26,7 +26,8 @@ PIN = "ab" * 20
 def pin(text: str, revision: str = PIN, repository: str = "owner/adapter") -> str:
     """Return settings with an adapter pinned, as `promote` writes it."""
     text = text.replace('repository = ""', f'repository = "{repository}"')
-    return text.replace('revision = ""', f'revision = "{revision}"')
+    text = text.replace('revision = ""', f'revision = "{revision}"')
+    return text.replace('sha256 = ""', f'sha256 = "{"5" * 64}"')
 
 
 def git(folder: Path, *args: str) -> str:
