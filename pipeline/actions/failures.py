@@ -123,7 +123,7 @@ def parse_report(content: bytes) -> ReportFacts:
 def find_kinds(title: str, failed: Iterable[str], jobs: Iterable[FailedJob], report: ReportFacts) -> list[Kind]:
     """Return the kinds of failure that a run shows, the most telling first; OTHER where none is known.
 
-    Checks are known by how their names begin, jobs and steps by words in theirs: model or export, commit or push, watch.
+    Checks are known by how their names begin, jobs and steps by words in theirs: model, export, commit, push, watch.
     The watchdog's own failure, where its steps are not known, is a missing session.
     """
     names = [check.name for check in report.checks]
