@@ -314,7 +314,7 @@ def _check_out(worker: _Worker, options: dict[str, Any]) -> None:
     machine = worker.run.machine
     branch = str(options.get("ref", machine.branch)).removeprefix("refs/heads/")
     shutil.rmtree(worker.workspace)
-    command = ["git", "clone", "--quiet", "--depth", "1", "--branch", branch, f"file://{machine.origin}"]
+    command = ["git", "clone", "--quiet", "--branch", branch, str(machine.origin)]
     subprocess.run([*command, str(worker.workspace)], check=True, capture_output=True)
     machine.prepare(worker.workspace)
 
