@@ -91,6 +91,14 @@ class Repository:
         """Return a file of ``commit``. Raises GitError if it is not there."""
         return self.run("cat-file", "blob", f"{commit}:{path}")
 
+    def export(self, tree: str, folder: Path) -> None:
+        """Write the files of ``tree`` (such as COMMIT:NAME/) into ``folder``. Raises GitError if there is none."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as place:
+            index = Path(place) / "index"
+            self.run("read-tree", tree, index=index)
+            self.run("checkout-index", "--all", f"--prefix={folder.resolve()}/", index=index)
+
     def hash_files(self, folder: Path, names: Iterable[str]) -> dict[str, str]:
         """Store the files ``names`` of ``folder`` as blobs, byte for byte, and return their ids by name."""
         wanted = list(names)

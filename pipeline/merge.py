@@ -144,7 +144,7 @@ def _to_linked(rows: pd.DataFrame) -> list[LinkedHeadline]:
 def _merge_states(ours: dict[str, FeedState], theirs: dict[str, FeedState]) -> dict[str, FeedState]:
     """Return each feed's state after both runs: the later attempt, and what the later good answer has left."""
     return {
-        feed_id: _merge_state(ours.get(feed_id, theirs.get(feed_id)), theirs.get(feed_id, ours.get(feed_id)))  # type: ignore[arg-type]
+        feed_id: _merge_state(ours.get(feed_id) or theirs[feed_id], theirs.get(feed_id) or ours[feed_id])
         for feed_id in sorted(ours.keys() | theirs.keys())
     }
 

@@ -105,6 +105,17 @@ def test_nothing_but_generated_files_can_be_committed(origin: Origin) -> None:
     assert git(origin.path, "show", f"{tip}:settings.toml") == "a = 1"
 
 
+def test_what_an_interrupted_sealing_has_left_is_no_data(origin: Origin) -> None:
+    run = origin.clone()
+    capture_and_seal(run[1], DAY)
+    leftovers = [run[1].root / name for name in ("features/2026/2026-11-23.csv", "state/lines/2026/2026-11-23.csv")]
+    for path in leftovers:
+        path.write_text("half of a session")
+    commit(run)
+    assert not [path for path in origin.paths() if "2026-11-23" in path]
+    assert not [path for path in leftovers if path.exists()]
+
+
 def test_what_a_run_found_is_added_to_what_a_faster_one_has_pushed(origin: Origin) -> None:
     fast, slow = origin.clone(), origin.clone()
     fast[1].append_headlines(own_headline("fast"))
