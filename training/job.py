@@ -7,8 +7,9 @@ script, and it takes the code from the project's own repository at one commit.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, cast
 
 from huggingface_hub import HfApi, JobInfo, SpaceHardware
@@ -29,7 +30,7 @@ cd work
 git fetch --quiet --depth 1 "$SOURCE" "$COMMIT"
 git checkout --quiet FETCH_HEAD
 test "$(git rev-parse HEAD)" = "$COMMIT"
-make set-up-full
+env -u HF_TOKEN make set-up-full
 .venv-full/bin/python -m training train "$RECIPE" --within . --output runs/new \\
     ${SEED:+"--seed=$SEED"} ${BASE:+"--base=$BASE"}
 .venv-full/bin/python -m training evaluate runs/new/*
@@ -46,8 +47,13 @@ MISSED_LOOKS = 15
 """Looks in a row that may go wrong before the Job is given up."""
 
 LOG_TRIES = 5
+LOG_S = 180.0
+"""For one reading of a log: the log of a Job that never started can be without end."""
+
 SHOWN_LINES = 400
-WAITING = ("RUNNING", "UPDATING", "SCHEDULING", "QUEUED", "PENDING")
+ENDED = ("COMPLETED", "CANCELED", "ERROR", "DELETED")
+"""Stages that the Hub never takes a Job out of; in any other it may still cost."""
+
 _MARK = re.compile(r"revision=([0-9a-f]{40})")
 _LENGTH = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _SOURCE = re.compile(r"https://[\w.-]+(:\d+)?(/[\w.-]+)+", re.ASCII)
@@ -119,13 +125,20 @@ def parse_length(text: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def run_job(order: Order, token: str, pause: Callable[[float], object], say: Callable[[str], object] = print) -> str:
+def run_job(
+    order: Order,
+    token: str,
+    pause: Callable[[float], object],
+    say: Callable[[str], object] = print,
+    log_s: float = LOG_S,
+) -> str:
     """Start the Job, follow it to its end, and return the commit it has published.
 
     Args:
         token: of the Hub; starts the Job, and is its secret to publish with.
         pause: called with seconds between two looks.
         say: called with what there is to tell, a line each.
+        log_s: how many seconds one reading of its log may take.
 
     Raises:
         JobError: it cannot be started, fails, is given up or interrupted (the last two cancel it), or its commit is not
@@ -144,7 +157,7 @@ def run_job(order: Order, token: str, pause: Callable[[float], object], say: Cal
         if isinstance(error, JobError):
             raise JobError(f"{error}; {said}") from error
         raise
-    lines = _read_log(api, owner, job, pause)
+    lines = _read_log(api, owner, job, pause, log_s)
     for line in lines[-SHOWN_LINES:]:
         say(hide_commands(f"job: {line}"))
     if stage != "COMPLETED":
@@ -195,7 +208,7 @@ def _follow(
             if status.stage != stage:
                 stage = str(status.stage)
                 say(f"job {job.id}: {stage}")
-            if stage not in WAITING:
+            if stage in ENDED:
                 return stage, status.message or ""
         except JobError:
             missed += 1
@@ -215,16 +228,40 @@ def _cancel(api: HfApi, owner: str, job: JobInfo) -> str:
     return "it was cancelled"
 
 
-def _read_log(api: HfApi, owner: str, job: JobInfo, pause: Callable[[float], object]) -> list[str]:
+def _read_log(api: HfApi, owner: str, job: JobInfo, pause: Callable[[float], object], log_s: float) -> list[str]:
     """Return the lines the Job has printed. Raises JobError."""
+    what = f"the log of job {job.id}"
     for is_last in (*[False] * (LOG_TRIES - 1), True):
         try:
-            return _ask(f"the log of job {job.id}", lambda: list(api.fetch_job_logs(job_id=job.id, namespace=owner)))
+            return _ask(what, lambda: _collect(lambda: api.fetch_job_logs(job_id=job.id, namespace=owner), log_s))
         except JobError:
             if is_last:
                 raise
             pause(POLL_S)
     raise AssertionError("the last try returns or raises")
+
+
+def _collect(read: Callable[[], Iterable[str]], limit_s: float) -> list[str]:
+    """Return the lines that ``read`` yields within ``limit_s``, in a thread that is left behind if it yields on.
+
+    The client sets no bound of its own, and takes Ctrl-C for the end of the log.
+    """
+    lines: list[str] = []
+    faults: list[Exception] = []
+
+    def fill() -> None:
+        try:
+            for line in read():
+                lines.append(line)
+        except Exception as error:
+            faults.append(error)
+
+    thread = Thread(target=fill, daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if faults:
+        raise faults[0]
+    return list(lines)
 
 
 def _ask(what: str, action: Callable[[], Any]) -> Any:

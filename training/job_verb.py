@@ -13,6 +13,7 @@ from .inputs import check_recipe_path, read_seed, replace_base
 from .outputs import append_output, check_target
 from .recipe import ENCODER, Recipe, RecipeError, load_recipe, reseed_recipe
 
+HUB = "https://huggingface.co"
 PROJECT = Path(__file__).parents[1]
 EXAMPLE = "training/recipes/full-raw.toml --repository OWNER/NAME --flavor l4x1 --timeout 2h"
 
@@ -42,6 +43,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     token = environment.get("HF_TOKEN", "").strip()
     if not token:
         raise PipelineError("no HF_TOKEN; a job is started, and publishes, with one that may do both")
+    if (endpoint := environment.get("HF_ENDPOINT", "").rstrip("/")) not in ("", HUB):
+        raise PipelineError(f"HF_ENDPOINT is {endpoint}; jobs run at {HUB} alone, which would be sent your token")
     from .job import Order, parse_length, run_job
 
     source, commit = options.source or _find_source(environment), options.commit or environment.get("GITHUB_SHA", "")

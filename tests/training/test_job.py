@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -71,13 +72,14 @@ def order(pause: Waiting | None = None, token: str = TOKEN, job: Order = ORDER) 
 
 def test_a_job_is_followed_to_the_commit_it_publishes(hub: HubServer) -> None:
     revision = hub.add(NAME, {"config.json": b"{}"})
-    hub.jobs.plan("SCHEDULING", "RUNNING", "RUNNING", "COMPLETED", lines=("training", f"revision={revision}"))
+    hub.jobs.plan("SCHEDULING", "RUNNING", "A STAGE TO COME", "COMPLETED", lines=("training", f"revision={revision}"))
     pause = Waiting()
     found, said = order(pause)
     assert found == revision
     assert said == [
         f"job job1 on l4x1: {hub.url}/jobs/made/job1",
         "job job1: RUNNING",
+        "job job1: A STAGE TO COME",
         "job job1: COMPLETED",
         "job: training",
         f"job: revision={revision}",
@@ -180,6 +182,17 @@ def test_a_log_that_breaks_off_is_read_again(hub: HubServer) -> None:
     assert pause.waits == [POLL_S]
 
 
+def test_a_log_without_end_does_not_hold_up_what_the_hub_says_of_the_job(hub: HubServer) -> None:
+    gate = Event()
+    hub.jobs.plan("ERROR", message="no such image")
+    hub.fail("job_log", Fault(0, before=gate.wait))
+    try:
+        with pytest.raises(JobError, match="job job1: ERROR: no such image"):
+            run_job(ORDER, TOKEN, Waiting(), lambda line: None, log_s=0.05)
+    finally:
+        gate.set()
+
+
 def test_a_lost_answer_does_not_start_a_second_job(hub: HubServer) -> None:
     hub.fail("start_job", Fault(500, after=True))
     with pytest.raises(JobError, match="a job of made on l4x1: HTTP 500"):
@@ -237,17 +250,22 @@ def test_the_script_runs_the_same_commands_as_a_person(tmp_path: Path) -> None:
     bin_folder.mkdir()
     note = f'#!/bin/bash\nprintf "%q " "${{0##*/}}" "$@" >> {shlex.quote(str(log))}\necho >> {shlex.quote(str(log))}\n'
     git = note + '[ "$1" = init ] && mkdir work\n[ "$1" = rev-parse ] && echo "$COMMIT"\nexit 0\n'
-    make = note + f"mkdir -p .venv-full/bin runs/new/made-seed7\ncp {bin_folder}/python .venv-full/bin/python\n"
+    make = (
+        note
+        + "[ -v HF_TOKEN ] && exit 9\n"
+        + f"mkdir -p .venv-full/bin runs/new/made-seed7\ncp {bin_folder}/python .venv-full/bin/python\n"
+    )
     python = note + '[ "$3" = publish ] && echo "revision=$COMMIT" > "${@: -1}"\nexit 0\n'
     for name, text in (("git", git), ("make", make), ("python", python)):
         (bin_folder / name).write_text(text)
         (bin_folder / name).chmod(0o755)
     recipe = "a recipe; touch pwned.toml"
-    environment = {**ORDER.to_environment(), "RECIPE": recipe, "PATH": f"{bin_folder}:/usr/bin:/bin"}
+    environment = {**ORDER.to_environment(), "RECIPE": recipe, "HF_TOKEN": TOKEN, "PATH": f"{bin_folder}:/usr/bin:/bin"}
     done = subprocess.run(
         ["bash", "-c", SCRIPT], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout == f"revision={COMMIT}\n"
+    assert TOKEN not in log.read_text()
     assert [shlex.split(line) for line in log.read_text().splitlines()] == [
         ["git", "init", "--quiet", "work"],
         ["git", "fetch", "--quiet", "--depth", "1", SOURCE, COMMIT],
@@ -317,6 +335,16 @@ def test_the_verb_refuses_in_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+    assert hub.requests == []
+
+
+def test_a_token_of_another_hub_is_not_sent_to_the_one_that_runs_jobs(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {**GIVEN, "HF_TOKEN": TOKEN, "HF_ENDPOINT": "https://hub.example/"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["job", "training/recipes/full-raw.toml", *OPTIONS]) == 2
+    assert capsys.readouterr().err.startswith("error: HF_ENDPOINT is https://hub.example; jobs run at https://hugg")
     assert hub.requests == []
 
 
