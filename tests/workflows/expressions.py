@@ -8,6 +8,7 @@ A property that is not there is null, an unknown function or a malformed express
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -114,7 +115,7 @@ class _Parser:
                 self.take("[")
                 key = self.either()
                 self.require("]")
-            value = value.get(key) if isinstance(value, Mapping) else None
+            value = _look_up(value, key)
         return value
 
     def operand(self) -> Any:
@@ -161,7 +162,25 @@ class _Parser:
             raise ValueError(f"expected {sign!r}")
 
 
+def _look_up(value: Any, key: Any) -> Any:
+    """Return a property, whatever the case of its name; null where there is none."""
+    if not isinstance(value, Mapping):
+        return None
+    return next((inner for name, inner in value.items() if str(name).lower() == str(key).lower()), None)
+
+
 def _equal(one: Any, other: Any) -> bool:
+    """Compare as GitHub does: texts without regard to case, values of two kinds as numbers, objects by identity."""
     if isinstance(one, str) and isinstance(other, str):
         return one.lower() == other.lower()
-    return type(one) is type(other) and one == other
+    if isinstance(one, dict | list) or isinstance(other, dict | list):
+        return one is other
+    return _to_number(one) == _to_number(other)
+
+
+def _to_number(value: Any) -> float:
+    """Return null, false and the empty text as 0, true as 1, any text that is no number as NaN."""
+    try:
+        return float((value.strip() if isinstance(value, str) else value) or 0)
+    except ValueError:
+        return math.nan

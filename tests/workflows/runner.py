@@ -207,6 +207,7 @@ class _Worker:
         self.workspace.mkdir(parents=True)
         (place / "home").mkdir()
         self.steps: list[StepResult] = []
+        self.script_count = 0
         self.is_fine = True
         self.may_push = job.get("permissions", {}).get("contents") == "write"
         self.contexts = contexts | {"steps": {}}
@@ -246,25 +247,27 @@ class _Worker:
         return StepResult(name, GOOD, "", action(self, dict(options)) or {})
 
     def compose(self, name: str, folder: Path, options: Mapping[str, Any]) -> StepResult:
-        """Run the steps of an action of our own."""
-        steps = _read(folder / "action.yml")["runs"]["steps"]
-        outer, self.contexts = self.contexts, {**self.contexts, "inputs": options, "steps": {}}
-        said = []
+        """Run the steps of an action of our own, with conditions of their own, as one step."""
+        action = _read(folder / "action.yml")
+        declared = action.get("inputs", {})
+        assert set(options) <= set(declared), f"{folder} has no input {set(options) - set(declared)}"
+        inputs = {key: wanted.get("default", "") for key, wanted in declared.items()} | options
+        outer, before = (self.contexts, self.is_fine), len(self.steps)
+        self.contexts, self.is_fine = {**self.contexts, "inputs": inputs, "steps": {}}, True
         try:
-            for step in steps:
-                done = self.perform(step["name"], step)
-                said.append(done.said)
-                if done.outcome == BAD:
-                    return StepResult(name, BAD, "\n".join(said))
+            for step in action["runs"]["steps"]:
+                self.take(step)
+            said = "\n".join(step.said for step in self.steps[before:])
+            return StepResult(name, GOOD if self.is_fine else BAD, said)
         finally:
-            self.contexts = outer
-        return StepResult(name, GOOD, "\n".join(said))
+            del self.steps[before:]
+            self.contexts, self.is_fine = outer
 
     def shell(self, name: str, script: str, variables: Mapping[str, Any]) -> StepResult:
         """Run a script as GitHub's bash does, with nothing in its environment that is not told here."""
         assert "${{" not in script, f"{name}: an expression inside a script"
-        number = len(self.steps)
-        path, output = self.place / f"step{number}.sh", self.place / f"output{number}"
+        self.script_count += 1
+        path, output = self.place / f"step{self.script_count}.sh", self.place / f"output{self.script_count}"
         path.write_text(script)
         output.touch()
         environment = {
@@ -308,19 +311,26 @@ class _ActionError(Exception):
     """A played action that fails as the real one would."""
 
 
+def clone_tip(origin: Path, branch: str, folder: Path) -> None:
+    """Clone one commit deep, as actions/checkout does; the objects are linked, which is quicker than to send them."""
+    command = ["git", "clone", "--quiet", "--no-tags", "--branch", branch, str(origin), str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], check=True, capture_output=True)
+    (folder / ".git" / "shallow").write_bytes(done.stdout)
+
+
 def _check_out(worker: _Worker, options: dict[str, Any]) -> None:
     assert set(options) <= {"ref", "persist-credentials"}, options
     assert options["persist-credentials"] is False
     machine = worker.run.machine
     branch = str(options.get("ref", machine.branch)).removeprefix("refs/heads/")
     shutil.rmtree(worker.workspace)
-    command = ["git", "clone", "--quiet", "--branch", branch, str(machine.origin)]
-    subprocess.run([*command, str(worker.workspace)], check=True, capture_output=True)
+    clone_tip(machine.origin, branch, worker.workspace)
     machine.prepare(worker.workspace)
 
 
 def _restore(worker: _Worker, options: dict[str, Any]) -> dict[str, str]:
-    kept = worker.run.machine.cache / _slug(options["key"])
+    kept = worker.run.machine.cache / _slug(options)
     if not kept.exists():
         if options.get("fail-on-cache-miss"):
             raise _ActionError(f"no cache entry for {options['key']}")
@@ -331,13 +341,16 @@ def _restore(worker: _Worker, options: dict[str, Any]) -> dict[str, str]:
 
 
 def _save(worker: _Worker, options: dict[str, Any]) -> None:
-    shutil.copytree(worker.workspace / options["path"], worker.run.machine.cache / _slug(options["key"]))
+    shutil.copytree(worker.workspace / options["path"], worker.run.machine.cache / _slug(options))
 
 
 def _upload(worker: _Worker, options: dict[str, Any]) -> None:
-    source = worker.workspace / options["path"]
+    source, kept = worker.workspace / options["path"], worker.run.place / "artifacts" / options["name"]
+    if kept.exists() and not options.get("overwrite"):
+        raise _ActionError(f"artifact {options['name']} is there already")
     if source.exists():
-        shutil.copytree(source, worker.run.place / "artifacts" / options["name"], dirs_exist_ok=True)
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(source, kept)
     elif options.get("if-no-files-found") == "error":
         raise _ActionError(f"{options['path']}: no files were found")
 
@@ -347,8 +360,10 @@ def _download(worker: _Worker, options: dict[str, Any]) -> None:
     found = sorted(kept.glob(options.get("pattern", options.get("name", "*"))))
     if "name" in options and not found:
         raise _ActionError(f"artifact {options['name']} not found")
+    is_flat = "name" in options or options.get("merge-multiple")
     for folder in found:
-        shutil.copytree(folder, worker.workspace / options["path"], dirs_exist_ok=True)
+        target = worker.workspace / options["path"]
+        shutil.copytree(folder, target if is_flat else target / folder.name, dirs_exist_ok=True)
 
 
 ACTIONS: dict[str, Callable[[_Worker, dict[str, Any]], dict[str, str] | None]] = {
@@ -390,8 +405,9 @@ def _needs(job: Mapping[str, Any]) -> list[str]:
     return [found] if isinstance(found, str) else list(found)
 
 
-def _slug(key: str) -> str:
-    return key.replace("/", "_")
+def _slug(options: Mapping[str, Any]) -> str:
+    """Return the name of a cache entry: it is found again under the same key and for the same path only."""
+    return f"{options['key']} of {options['path']}".replace("/", "_")
 
 
 def _read(path: Path) -> dict[Any, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -145,18 +146,25 @@ class Sandbox:
         event = "schedule" if inputs is None else "workflow_dispatch"
         return Run(self.machine, event, inputs or {}, variables).run(self.checkout(), workflow)
 
-    def work(self, name: str, verb: str, at: datetime, may_push: bool = False) -> str:
-        """Run a verb in a checkout of its own called ``name``, made at origin's tip when it is not there; return it."""
+    def work(
+        self, name: str, verb: str, at: datetime, may_push: bool = False, fault: str = "", is_killed: bool = False
+    ) -> str:
+        """Run a verb in a checkout of its own called ``name``, made at origin's tip when it is not there; return it.
+
+        The checkout stays, one commit deep, as on a machine of one's own. The verb succeeds unless it ``is_killed``.
+        """
         folder = self.place / name
         if not folder.exists():
-            git(self.place, "clone", "--quiet", str(self.origin), str(folder))
+            git(self.place, "clone", "--quiet", "--depth", "1", f"file://{self.origin}", str(folder))
             git(folder, "config", "user.name", "Run")
             git(folder, "config", "user.email", "run@example.com")
             _prepare(folder)
         environment = {**os.environ, **self.machine.environment, "SANDBOX_NOW": at.isoformat()}
         environment |= {"SANDBOX_MAY_PUSH": "1"} if may_push else {}
+        environment |= {"SANDBOX_FAULT": fault} if fault else {}
         command = [".venv/bin/python", "-m", "pipeline", verb]
-        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == (-signal.SIGKILL if is_killed else 0), f"{verb}: {done.stdout}{done.stderr}"
         return name
 
     def checkout(self) -> Path:
@@ -215,21 +223,23 @@ class Sandbox:
         assert wanted <= set(rows.title)
         doubled = [key for key, count in Counter(zip(rows.headline_id, rows.ticker, strict=True)).items() if count > 1]
         assert doubled == []
-        self._check_history()
+        self.check_history()
 
-    def _check_history(self) -> None:
+    def check_history(self) -> None:
         """Walk origin's commits: what was sealed once has the same bytes for ever, and only generated files changed."""
         known: dict[str, str] = {}
-        for commit in git(self.origin, "rev-list", "--reverse", f"{self.first}..{BRANCH}").splitlines():
+        later = git(self.origin, "rev-list", "--reverse", f"{self.first}..{BRANCH}").splitlines()
+        for commit in [self.first, *later]:
             subject = git(self.origin, "log", "-1", "--format=%s", commit)
             changed = git(self.origin, "diff-tree", "--no-commit-id", "--name-only", "-r", commit).splitlines()
-            if subject != OWNERS_SUBJECT:
+            if commit != self.first and subject != OWNERS_SUBJECT:
                 assert [name for name in changed if not is_generated(name.removeprefix("feature_store/"))] == []
             listed = git(self.origin, "ls-tree", "-r", commit, "feature_store/").splitlines()
             blobs = {line.split("\t")[1].removeprefix("feature_store/"): line.split()[2] for line in listed}
-            days = {
-                line.split(",")[0] for line in git(self.origin, "show", f"{commit}:feature_store/manifest.csv").split()
-            }
+            manifest = (
+                git(self.origin, "show", f"{commit}:feature_store/manifest.csv") if "manifest.csv" in blobs else ""
+            )
+            days = {line.split(",")[0] for line in manifest.splitlines()}
             sealed = {name: blob for name, blob in blobs.items() if (key := read_key(name)) and str(key[0]) in days}
             assert {name: blobs.get(name) for name in known} == known, f"{commit} {subject}"
             known |= sealed

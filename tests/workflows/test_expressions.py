@@ -31,7 +31,19 @@ FUNCTIONS = {"success": lambda: True, "failure": lambda: False, "always": lambda
         ("${{ needs['model'].result == 'SUCCESS' }}", True),
         ("${{ needs.model.result != 'success' }}", False),
         ("${{ !inputs.dry-run || (inputs.count == 0 && 'it''s') }}", "it's"),
-        ("${{ inputs.count == '0' }}", False),
+        # Values of two kinds are compared as numbers.
+        ("${{ inputs.count == '0' }}", True),
+        ("${{ inputs.count == '' }}", True),
+        ("${{ inputs.absent == '' }}", True),
+        ("${{ inputs.absent == false }}", True),
+        ("${{ inputs.absent == 'false' }}", False),
+        ("${{ inputs.dry-run == 'true' }}", False),
+        ("${{ inputs.dry-run == 1 }}", True),
+        ("${{ inputs.dry-run != 'yes' }}", True),
+        ("${{ inputs == inputs }}", True),
+        ("${{ inputs == 'Object' }}", False),
+        ("${{ inputs.Dry-Run }}", True),
+        ("${{ needs.MODEL.outputs['KEY'] }}", "model-1"),
     ],
 )
 def test_an_expression_has_its_value(text: str, value: object) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from pipeline.store import FeatureStore
+from tests.github_server import TOKEN
 
 from .sandbox import Sandbox, git
 
@@ -108,7 +109,8 @@ def test_what_was_captured_is_kept_when_the_day_is_refused(sandbox: Sandbox) -> 
     sandbox.check(sealed={THURSDAY, FRIDAY})
 
 
-@pytest.mark.parametrize("number", [1, 4, 7])
+# Before the store, between capturing and its feeds' states, among the files of the session, and before the manifest.
+@pytest.mark.parametrize("number", [1, 4, 7, 9])
 def test_killed_while_it_writes(sandbox: Sandbox, number: int) -> None:
     sandbox.serve("AAPL", ("Apple beats estimates on iPhone sales", NOON))
     run = sandbox.tick("daily.yml", EVENING, fault=f"daily:os.replace:{number}:kill")
@@ -150,7 +152,26 @@ def test_killed_while_it_pushes(sandbox: Sandbox, hook: str, arrived: bool) -> N
     sandbox.check(sealed={THURSDAY, FRIDAY})
 
 
-def test_two_runs_at_once(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(("place", "number"), [("daily", 7), ("pre-receive", 0), ("post-receive", 0)])
+def test_a_checkout_that_stays_is_healed_by_its_next_run(sandbox: Sandbox, place: str, number: int) -> None:
+    """A machine of one's own, where a run was killed among the files of a session or in its push."""
+    sandbox.serve("AAPL", ("Apple beats estimates on iPhone sales", NOON))
+    if number:
+        sandbox.work("own", "daily", EVENING, fault=f"{place}:os.replace:{number}:kill", is_killed=True)
+    else:
+        sandbox.work("own", "daily", EVENING)
+        sandbox.kill_push(place)
+        sandbox.work("own", "commit", EVENING, may_push=True, is_killed=True)
+    sandbox.work("own", "daily", MORNING)
+    sandbox.work("own", "commit", MORNING, may_push=True)
+    sandbox.check(sealed={THURSDAY, FRIDAY})
+    left = {line.split()[-1] for line in git(sandbox.place / "own", "status", "--porcelain").splitlines()}
+    assert left == {".venv", ".venv-full"}
+    assert git(sandbox.place / "own", "rev-parse", "HEAD") == sandbox.tip()
+
+
+@pytest.mark.parametrize("at_once", [1, 2], ids=["one after the other", "both at once"])
+def test_two_runs_race(sandbox: Sandbox, at_once: int) -> None:
     """Both have checked out and sealed the same session before either pushes; each has seen a headline of its own."""
     sandbox.serve("AAPL", ("Apple beats estimates on iPhone sales", NOON))
     folders = []
@@ -158,7 +179,8 @@ def test_two_runs_at_once(sandbox: Sandbox) -> None:
         sandbox.items["/wire/MSFT"].clear()
         sandbox.serve("MSFT", (title, NOON))
         folders.append(sandbox.work(name, "daily", EVENING))
-    with ThreadPoolExecutor(2) as pool:
+    assert git(sandbox.place / "first", "rev-parse", "--is-shallow-repository") == "true"
+    with ThreadPoolExecutor(at_once) as pool:
         done = list(pool.map(lambda folder: sandbox.work(folder, "commit", EVENING, may_push=True), folders))
     assert done == folders
     sandbox.check(
@@ -176,37 +198,55 @@ def test_two_runs_at_once(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "evening", "before", "session", "headline_at", "counts_for"),
+    ("evening", "before", "session", "expected"),
     [
         # Thanksgiving is no session; the Friday after it closes at 13:00, 18:00 UTC.
-        ("half day", "2026-11-27T21:37", "2026-11-25", "2026-11-27", "2026-11-27T18:00:00", "2026-11-27"),
-        ("after a half day", "2026-11-27T21:37", "2026-11-25", "2026-11-27", "2026-11-27T18:00:01", "2026-11-30"),
-        ("holiday", "2026-11-27T21:37", "2026-11-25", "2026-11-27", "2026-11-26T16:00:00", "2026-11-27"),
+        (
+            "2026-11-27T21:37",
+            "2026-11-25",
+            "2026-11-27",
+            {
+                ("AAPL", "Apple beats estimates on a holiday", "2026-11-26T16:00:00"): "2026-11-27",
+                ("MSFT", "Microsoft misses cloud forecast", "2026-11-27T18:00:00"): "2026-11-27",
+                ("NVDA", "Nvidia raises its outlook", "2026-11-27T18:00:01"): "2026-11-30",
+            },
+        ),
         # Clocks went back on Sunday, 1 November: the close moves from 20:00 to 21:00 UTC.
-        ("clocks back", "2026-11-02T21:37", "2026-10-30", "2026-11-02", "2026-11-02T20:30:00", "2026-11-02"),
+        (
+            "2026-11-02T21:37",
+            "2026-10-30",
+            "2026-11-02",
+            {
+                ("AAPL", "Apple beats estimates after the close", "2026-10-30T20:00:01"): "2026-11-02",
+                ("MSFT", "Microsoft misses cloud forecast", "2026-11-02T20:30:00"): "2026-11-02",
+                ("NVDA", "Nvidia raises its outlook", "2026-11-02T21:00:01"): "2026-11-03",
+            },
+        ),
     ],
+    ids=["half day and holiday", "clocks back"],
 )
 def test_the_calendars_odd_days(
-    fresh: Sandbox, name: str, evening: str, before: str, session: str, headline_at: str, counts_for: str
+    fresh: Sandbox, evening: str, before: str, session: str, expected: dict[tuple[str, str, str], str]
 ) -> None:
-    at, published = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (evening, headline_at))
-    first = datetime.fromisoformat(f"{before}T21:37").replace(tzinfo=UTC)
+    at, first = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (evening, f"{before}T21:37"))
     fresh.serve("NVDA", ("Nvidia opens a plant", first - 4 * HOUR))
     assert fresh.tick("daily.yml", first).result == "success"
-    fresh.serve("AAPL", ("Apple beats estimates on iPhone sales", published))
-    fresh.serve("NVDA", ("Nvidia raises its outlook", at - 5 * HOUR))
+    for ticker, title, published in expected:
+        fresh.serve(ticker, (title, datetime.fromisoformat(published).replace(tzinfo=UTC)))
     run = fresh.tick("daily.yml", at)
     assert run.result == "success", run.describe()
     fresh.check(sealed={date.fromisoformat(before), date.fromisoformat(session)})
     rows = fresh.evidence()
-    found = rows[rows.title == "Apple beats estimates on iPhone sales"].session_date.tolist()
-    assert [str(day) for day in found] == [counts_for], name
+    found = {(row.ticker, row.title): str(row.session_date) for row in rows.itertuples()}
+    assert {(ticker, title): found.get((ticker, title)) for ticker, title, _ in expected} == {
+        (ticker, title): day for (ticker, title, _), day in expected.items()
+    }
 
 
 def test_a_hostile_headline_reaches_neither_shell_nor_summary(sandbox: Sandbox) -> None:
     title = (
         "Apple $(touch pwned) `touch pwned` beats ${{ github.token }} | <img src=x onerror=alert(1)> "
-        "@octocat #1 ##[error]no ::error::no https://evil.example/x"
+        "@octocat #1 ##[error]no ::error::no ::set-output name=x::y https://evil.example/x"
     )
     sandbox.serve("AAPL", (title, NOON))
     run = sandbox.tick("daily.yml", EVENING)
@@ -218,7 +258,10 @@ def test_a_hostile_headline_reaches_neither_shell_nor_summary(sandbox: Sandbox) 
     assert "Apple" in summary
     for part in ("<img", "@octocat", " #1 ", "https://evil"):
         assert part not in summary
-    assert "##[error]" not in run.said("seal")
+    for said in (run.said("seal"), run.said("alert")):
+        assert "##[" not in said
+        assert not [line for line in said.splitlines() if line.lstrip().startswith("::")]
+        assert TOKEN not in said
     assert "Apple" not in "".join(git(sandbox.origin, "log", "--format=%B", "-5"))
 
 
