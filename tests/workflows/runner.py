@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -23,6 +22,21 @@ from .expressions import fill, is_met, to_text
 
 GOOD, BAD, SKIPPED = "success", "failure", "skipped"
 TIMEOUT_S = 180
+
+PROGRAMS = ("bash", "git", "make")
+"""What a step finds of this machine beyond /usr/bin and /bin."""
+
+IGNORED = {"name", "on", True, "run-name", "concurrency", "runs-on", "timeout-minutes", "environment"}
+"""What a file may say and nothing here follows: when and where a run begins, beside what, and how long it may last."""
+
+PLAYED = {
+    "workflow": {"permissions", "env", "jobs"},
+    "job": {"needs", "if", "permissions", "env", "outputs", "steps", "strategy"},
+    "call": {"needs", "if", "permissions", "uses", "with"},
+    "step": {"id", "if", "env", "uses", "with", "run", "shell", "continue-on-error"},
+    "strategy": {"matrix", "fail-fast", "max-parallel"},
+}
+"""What is followed; anything else in a file fails the run, so that none of it is taken for tried."""
 
 
 @dataclass
@@ -74,7 +88,10 @@ class RunResult:
 
 @dataclass
 class Machine:
-    """Where jobs run. ``environment`` is added to every step's; ``tell_github`` learns of jobs as they end."""
+    """Where jobs run. ``environment`` is added to every step's; ``tell_github`` learns of jobs as they end.
+
+    ``identity`` are the variables of a job that may ask for an id token.
+    """
 
     place: Path
     origin: Path
@@ -84,6 +101,8 @@ class Machine:
     tell_github: Callable[[int, Mapping[str, JobResult]], None]
     branch: str = "main"
     run_count: int = 0
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cache(self) -> Path:
@@ -103,10 +122,20 @@ class Run:
         self.place = machine.place / f"run{self.number}"
         self.jobs: dict[str, JobResult] = {}
 
-    def run(self, source: Path, workflow: str) -> RunResult:
-        """Run ``workflow``, a file below .github/workflows of the checkout ``source``."""
+    def run(
+        self, source: Path, workflow: str, only: Collection[str] = (), before: Mapping[str, JobResult] | None = None
+    ) -> RunResult:
+        """Run ``workflow``, a file below .github/workflows of the checkout ``source``.
+
+        ``only`` these of its jobs, if any are named; ``before`` is how those had ended that it does not run.
+        """
         self.source = source
+        self.commit = read_tip(source)
         content = _read(source / ".github" / "workflows" / workflow)
+        _refuse_unknown("workflow", content)
+        content["jobs"] = {name: job for name, job in content["jobs"].items() if not only or name in only}
+        self.before = dict(before or {})
+        assert self.event in content[True], f"{workflow} is not run for {self.event}"
         declared = (content[True].get("workflow_dispatch") or {}).get("inputs", {})
         assert set(self.inputs) <= set(declared), f"{workflow} has no input {set(self.inputs) - set(declared)}"
         defaults = {name: wanted.get("default", "") for name, wanted in declared.items()}
@@ -114,7 +143,7 @@ class Run:
         return RunResult(self.jobs)
 
     def _run_jobs(self, workflow: Mapping[str, Any], prefix: str, inputs: Mapping[str, Any]) -> dict[str, JobResult]:
-        done: dict[str, JobResult] = {}
+        done = {} if prefix else self.before
         waiting = dict(workflow["jobs"])
         while waiting:
             job_id = next(name for name, job in waiting.items() if set(_needs(job)) <= done.keys())
@@ -133,12 +162,14 @@ class Run:
         needs: Mapping[str, JobResult],
         inputs: Mapping[str, Any],
     ) -> JobResult:
+        _refuse_unknown("call" if "uses" in job else "job", job)
+        _refuse_unknown("strategy", job.get("strategy", {}))
         token = self._token(workflow, job)
         contexts = {
             "github": self._github(token),
             "inputs": inputs,
             "vars": {},
-            "secrets": {},
+            "secrets": self.machine.secrets,
             "runner": {"environment": "github-hosted", "os": "Linux"},
             "needs": {name: {"result": found.result, "outputs": found.outputs} for name, found in needs.items()},
         }
@@ -149,7 +180,10 @@ class Run:
             return JobResult(title, SKIPPED)
         if "uses" in job:
             return self._call(job_id, prefix, job, title)
-        matrix = _fill_all(job.get("strategy", {}).get("matrix", {}), contexts, functions)
+        try:
+            matrix = _fill_all(job.get("strategy", {}).get("matrix", {}), contexts, functions)
+        except (TypeError, ValueError) as error:  # fromJSON of what a job before has not said
+            return JobResult(title, BAD, steps=[StepResult("matrix", BAD, f"error: {error}")])
         results = [
             self._run_steps(f"{prefix}{job_id}{number or ''}", job, contexts | {"matrix": dict(choice)}, token, title)
             for number, choice in enumerate(
@@ -162,6 +196,9 @@ class Run:
     def _call(self, job_id: str, prefix: str, job: Mapping[str, Any], title: str) -> JobResult:
         """Run the workflow that a job calls; its outputs become the job's."""
         called = _read(self.source / job["uses"])
+        _refuse_unknown("workflow", called)
+        for inner in called["jobs"].values():
+            _refuse_wider(job.get("permissions", {}), inner.get("permissions", called.get("permissions", {})))
         jobs = self._run_jobs(called, f"{prefix}{job_id}/", job.get("with", {}))
         contexts = {"jobs": {name: {"result": done.result, "outputs": done.outputs} for name, done in jobs.items()}}
         declared = called[True]["workflow_call"].get("outputs", {})
@@ -193,7 +230,7 @@ class Run:
             "run_id": str(self.number),
             "workflow": "workflow",
             "repository": "owner/repository",
-            "sha": "0" * 40,
+            "sha": self.commit,
         }
 
 
@@ -210,6 +247,7 @@ class _Worker:
         self.script_count = 0
         self.is_fine = True
         self.may_push = job.get("permissions", {}).get("contents") == "write"
+        self.identity = run.machine.identity if job.get("permissions", {}).get("id-token") == "write" else {}
         self.contexts = contexts | {"steps": {}}
         self.contexts["env"] = contexts["env"] | _fill_all(job.get("env", {}), contexts, {})
 
@@ -235,6 +273,8 @@ class _Worker:
             self.contexts["steps"][step["id"]] = known
 
     def perform(self, name: str, step: Mapping[str, Any]) -> StepResult:
+        _refuse_unknown("step", step)
+        assert step.get("shell", "bash") == "bash", f"{name}: shell {step['shell']}"
         variables = self.contexts["env"] | _fill_all(step.get("env", {}), self.contexts, self.functions())
         if "run" in step:
             return self.shell(name, step["run"], variables)
@@ -244,6 +284,8 @@ class _Worker:
         action = ACTIONS.get(step["uses"].split("@")[0])
         if action is None:
             raise AssertionError(f"{step['uses']}: nothing here plays this action")
+        unknown = options.keys() - OPTIONS[step["uses"].split("@")[0]]
+        assert not unknown, f"{step['uses']}: {sorted(unknown)} are not played here"
         return StepResult(name, GOOD, "", action(self, dict(options)) or {})
 
     def compose(self, name: str, folder: Path, options: Mapping[str, Any]) -> StepResult:
@@ -271,7 +313,7 @@ class _Worker:
         path.write_text(script)
         output.touch()
         environment = {
-            "PATH": f"{self.run.machine.place / 'bin'}:{os.environ['PATH']}",
+            "PATH": f"{self.run.machine.place / 'bin'}:/usr/bin:/bin",
             "HOME": str(self.place / "home"),
             "LANG": "C.UTF-8",
             "CI": "true",
@@ -283,6 +325,8 @@ class _Worker:
             "GITHUB_REPOSITORY": "owner/repository",
             "GITHUB_RUN_ID": str(self.run.number),
             "GITHUB_RUN_ATTEMPT": "1",
+            "GITHUB_SHA": self.run.commit,
+            **self.identity,
             **self.run.machine.environment,
             **self.run.extra,
             **({"SANDBOX_MAY_PUSH": "1"} if self.may_push and "GITHUB_TOKEN" in variables else {}),
@@ -320,8 +364,7 @@ def clone_tip(origin: Path, branch: str, folder: Path) -> None:
 
 
 def _check_out(worker: _Worker, options: dict[str, Any]) -> None:
-    assert set(options) <= {"ref", "persist-credentials"}, options
-    assert options["persist-credentials"] is False
+    assert options.get("persist-credentials") is False, "persist-credentials: false is expected of every checkout"
     machine = worker.run.machine
     branch = str(options.get("ref", machine.branch)).removeprefix("refs/heads/")
     shutil.rmtree(worker.workspace)
@@ -376,6 +419,17 @@ ACTIONS: dict[str, Callable[[_Worker, dict[str, Any]], dict[str, str] | None]] =
 }
 
 
+OPTIONS = {
+    "actions/checkout": {"ref", "persist-credentials"},
+    "actions/setup-python": {"python-version"},
+    "actions/cache/restore": {"path", "key", "fail-on-cache-miss", "lookup-only"},
+    "actions/cache/save": {"path", "key"},
+    "actions/upload-artifact": {"name", "path", "overwrite", "if-no-files-found"},
+    "actions/download-artifact": {"name", "path", "pattern", "merge-multiple"},
+}
+"""What each played action follows."""
+
+
 def _functions(is_fine: bool, root: Path) -> dict[str, Callable[..., Any]]:
     return {
         "success": lambda: is_fine,
@@ -408,6 +462,25 @@ def _needs(job: Mapping[str, Any]) -> list[str]:
 def _slug(options: Mapping[str, Any]) -> str:
     """Return the name of a cache entry: it is found again under the same key and for the same path only."""
     return f"{options['key']} of {options['path']}".replace("/", "_")
+
+
+def _refuse_unknown(kind: str, found: Mapping[Any, Any]) -> None:
+    """Fail on what a real run would follow and this one would not."""
+    unknown = found.keys() - PLAYED[kind] - IGNORED
+    assert not unknown, f"{found.get('name', kind)}: {sorted(unknown)} of a {kind} are not played here"
+
+
+def _refuse_wider(granted: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Fail, as GitHub does, where a called job asks for more than its caller may."""
+    rank = {"none": 0, "read": 1, "write": 2}
+    wider = {key for key, level in wanted.items() if rank[level] > rank[granted.get(key, "none")]}
+    assert not wider, f"a called job asks for more than its caller has: {sorted(wider)}"
+
+
+def read_tip(checkout: Path) -> str:
+    """Return the commit that is checked out."""
+    command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _read(path: Path) -> dict[Any, Any]:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from tests.daily_line import COMPANIES, feed_document
 from tests.feed_server import Answer, FeedServer
 from tests.github_server import READ_TOKEN, TOKEN, GitHubServer
 
-from .runner import JobResult, Machine, Run, RunResult
+from .runner import PROGRAMS, JobResult, Machine, Run, RunResult
 
 SITE = Path(__file__).parent / "site"
 BRANCH = "main"
@@ -116,7 +116,7 @@ class Sandbox:
             tell_github=self._tell,
             branch=BRANCH,
         )
-        _write_python(place / "bin")
+        _write_programs(place / "bin")
         for company in COMPANIES:
             self.serve(company.ticker)
 
@@ -139,12 +139,23 @@ class Sandbox:
             self.serve(company.ticker)
 
     def tick(
-        self, workflow: str, at: datetime, inputs: Mapping[str, Any] | None = None, fault: str = "", **extra: str
+        self,
+        workflow: str,
+        at: datetime,
+        inputs: Mapping[str, Any] | None = None,
+        fault: str = "",
+        only: Collection[str] = (),
+        before: Mapping[str, JobResult] | None = None,
+        event: str = "",
+        **extra: str,
     ) -> RunResult:
-        """Run a workflow at a moment, as its schedule would or, with ``inputs``, as a person."""
+        """Run a workflow at a moment, as its schedule would or, with ``inputs``, as a person, or for another event.
+
+        ``only`` these jobs, after those that had ended as ``before`` says; all of them without.
+        """
         variables = {"SANDBOX_NOW": at.isoformat(), **({"SANDBOX_FAULT": fault} if fault else {}), **extra}
-        event = "schedule" if inputs is None else "workflow_dispatch"
-        return Run(self.machine, event, inputs or {}, variables).run(self.checkout(), workflow)
+        event = event or ("schedule" if inputs is None else "workflow_dispatch")
+        return Run(self.machine, event, inputs or {}, variables).run(self.checkout(), workflow, only, before)
 
     def work(
         self, name: str, verb: str, at: datetime, may_push: bool = False, fault: str = "", is_killed: bool = False
@@ -178,13 +189,14 @@ class Sandbox:
         """Return the store at origin's tip."""
         return FeatureStore(self.checkout() / "feature_store")
 
-    def change(self, path: str, changes: Mapping[str, str], files: Mapping[str, str] = {}) -> None:  # noqa: B006
+    def change(self, path: str, changes: Mapping[str, str], files: Mapping[str, str | bytes] = {}) -> None:  # noqa: B006
         """Commit an edit to a file, as the owner would, and new ``files`` beside it."""
         work = self.place / f"owner{len(list(self.place.glob('owner*')))}"
         git(self.place, "clone", "--quiet", str(self.origin), str(work))
         edit(work / path, changes)
-        for name, text in files.items():
-            (work / name).write_text(text)
+        for name, content in files.items():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).write_bytes(content if isinstance(content, bytes) else content.encode())
         git(work, "add", "--all")
         git(work, "commit", "--quiet", "--message", OWNERS_SUBJECT)
         environment = {**os.environ, "SANDBOX_MAY_PUSH": "1"}
@@ -233,7 +245,7 @@ class Sandbox:
             subject = git(self.origin, "log", "-1", "--format=%s", commit)
             changed = git(self.origin, "diff-tree", "--no-commit-id", "--name-only", "-r", commit).splitlines()
             if commit != self.first and subject != OWNERS_SUBJECT:
-                assert [name for name in changed if not is_generated(name.removeprefix("feature_store/"))] == []
+                assert [name for name in changed if not _is_generated(name)] == []
             listed = git(self.origin, "ls-tree", "-r", commit, "feature_store/").splitlines()
             blobs = {line.split("\t")[1].removeprefix("feature_store/"): line.split()[2] for line in listed}
             manifest = (
@@ -256,6 +268,11 @@ class Sandbox:
         path.chmod(0o755)
 
 
+def _is_generated(name: str) -> bool:
+    """Say whether a path of the repository is one of the store that only runs write."""
+    return name.startswith("feature_store/") and is_generated(name.removeprefix("feature_store/"))
+
+
 def _prepare(workspace: Path) -> None:
     """Link the installed environments into a checkout, and make its locks older than they are."""
     assert (Path(sys.prefix) / "ready").exists(), "the environment was not made by `make test`"
@@ -265,9 +282,11 @@ def _prepare(workspace: Path) -> None:
         os.utime(workspace / name, (OLD, OLD))
 
 
-def _write_python(folder: Path) -> None:
-    """Write the runner's own python3: the standard library and nothing that was installed."""
+def _write_programs(folder: Path) -> None:
+    """Write the runner's own python3, the standard library and nothing that was installed, and link PROGRAMS."""
     folder.mkdir()
+    for name in PROGRAMS:
+        (folder / name).symlink_to(str(shutil.which(name)))
     path = folder / "python3"
     path.write_text(f'#!/bin/sh\nexec "{sys._base_executable}" -S "$@"\n')  # type: ignore[attr-defined]
     path.chmod(0o755)

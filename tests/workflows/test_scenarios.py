@@ -198,49 +198,49 @@ def test_two_runs_race(sandbox: Sandbox, at_once: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("evening", "before", "session", "expected"),
+    ("evening", "before", "counts_for"),
     [
         # Thanksgiving is no session; the Friday after it closes at 13:00, 18:00 UTC.
         (
             "2026-11-27T21:37",
             "2026-11-25",
-            "2026-11-27",
             {
-                ("AAPL", "Apple beats estimates on a holiday", "2026-11-26T16:00:00"): "2026-11-27",
-                ("MSFT", "Microsoft misses cloud forecast", "2026-11-27T18:00:00"): "2026-11-27",
-                ("NVDA", "Nvidia raises its outlook", "2026-11-27T18:00:01"): "2026-11-30",
+                "2026-11-26T16:00:00": "2026-11-27",
+                "2026-11-27T18:00:00": "2026-11-27",
+                "2026-11-27T18:00:01": "2026-11-30",
             },
         ),
         # Clocks went back on Sunday, 1 November: the close moves from 20:00 to 21:00 UTC.
         (
             "2026-11-02T21:37",
             "2026-10-30",
-            "2026-11-02",
-            {
-                ("AAPL", "Apple beats estimates after the close", "2026-10-30T20:00:01"): "2026-11-02",
-                ("MSFT", "Microsoft misses cloud forecast", "2026-11-02T20:30:00"): "2026-11-02",
-                ("NVDA", "Nvidia raises its outlook", "2026-11-02T21:00:01"): "2026-11-03",
-            },
+            {"2026-11-02T21:00:00": "2026-11-02", "2026-11-02T21:00:01": "2026-11-03"},
+        ),
+        # Clocks went forward on Sunday, 8 March: the close moves from 21:00 to 20:00 UTC.
+        (
+            "2026-03-09T20:37",
+            "2026-03-06",
+            {"2026-03-09T20:00:00": "2026-03-09", "2026-03-09T20:00:01": "2026-03-10"},
         ),
     ],
-    ids=["half day and holiday", "clocks back"],
+    ids=["holiday and half day", "clocks back", "clocks forward"],
 )
-def test_the_calendars_odd_days(
-    fresh: Sandbox, evening: str, before: str, session: str, expected: dict[tuple[str, str, str], str]
-) -> None:
-    at, first = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (evening, f"{before}T21:37"))
+def test_the_calendars_odd_days(fresh: Sandbox, evening: str, before: str, counts_for: dict[str, str]) -> None:
+    at = datetime.fromisoformat(evening).replace(tzinfo=UTC)
+    first = datetime.fromisoformat(f"{before}T21:37").replace(tzinfo=UTC)
+    titles = ("Apple beats estimates on iPhone sales", "Apple cuts the price of its laptops", "Apple hires a new chief")
     fresh.serve("NVDA", ("Nvidia opens a plant", first - 4 * HOUR))
     assert fresh.tick("daily.yml", first).result == "success"
-    for ticker, title, published in expected:
-        fresh.serve(ticker, (title, datetime.fromisoformat(published).replace(tzinfo=UTC)))
+    published = dict(zip(titles, counts_for, strict=False))
+    items = [(title, datetime.fromisoformat(moment).replace(tzinfo=UTC)) for title, moment in published.items()]
+    fresh.serve("AAPL", *items)
+    fresh.serve("NVDA", ("Nvidia raises its outlook", at - 5 * HOUR))
     run = fresh.tick("daily.yml", at)
     assert run.result == "success", run.describe()
-    fresh.check(sealed={date.fromisoformat(before), date.fromisoformat(session)})
+    fresh.check(sealed={date.fromisoformat(before), at.date()})
     rows = fresh.evidence()
-    found = {(row.ticker, row.title): str(row.session_date) for row in rows.itertuples()}
-    assert {(ticker, title): found.get((ticker, title)) for ticker, title, _ in expected} == {
-        (ticker, title): day for (ticker, title, _), day in expected.items()
-    }
+    found = {title: [str(day) for day in rows[rows.title == title].session_date] for title in published}
+    assert found == {title: [counts_for[moment]] for title, moment in published.items()}
 
 
 def test_a_hostile_headline_reaches_neither_shell_nor_summary(sandbox: Sandbox) -> None:
