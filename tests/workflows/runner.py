@@ -132,7 +132,7 @@ class Run:
         self.source = source
         self.commit = read_tip(source)
         content = _read(source / ".github" / "workflows" / workflow)
-        _refuse_unknown("workflow", content)
+        refuse_unknown("workflow", content)
         content["jobs"] = {name: job for name, job in content["jobs"].items() if not only or name in only}
         self.before = dict(before or {})
         assert self.event in content[True], f"{workflow} is not run for {self.event}"
@@ -162,8 +162,8 @@ class Run:
         needs: Mapping[str, JobResult],
         inputs: Mapping[str, Any],
     ) -> JobResult:
-        _refuse_unknown("call" if "uses" in job else "job", job)
-        _refuse_unknown("strategy", job.get("strategy", {}))
+        refuse_unknown("call" if "uses" in job else "job", job)
+        refuse_unknown("strategy", job.get("strategy", {}))
         token = self._token(workflow, job)
         contexts = {
             "github": self._github(token),
@@ -196,7 +196,7 @@ class Run:
     def _call(self, job_id: str, prefix: str, job: Mapping[str, Any], title: str) -> JobResult:
         """Run the workflow that a job calls; its outputs become the job's."""
         called = _read(self.source / job["uses"])
-        _refuse_unknown("workflow", called)
+        refuse_unknown("workflow", called)
         for inner in called["jobs"].values():
             _refuse_wider(job.get("permissions", {}), inner.get("permissions", called.get("permissions", {})))
         jobs = self._run_jobs(called, f"{prefix}{job_id}/", job.get("with", {}))
@@ -273,7 +273,7 @@ class _Worker:
             self.contexts["steps"][step["id"]] = known
 
     def perform(self, name: str, step: Mapping[str, Any]) -> StepResult:
-        _refuse_unknown("step", step)
+        refuse_unknown("step", step)
         assert step.get("shell", "bash") == "bash", f"{name}: shell {step['shell']}"
         variables = self.contexts["env"] | _fill_all(step.get("env", {}), self.contexts, self.functions())
         if "run" in step:
@@ -351,6 +351,12 @@ class _Worker:
         return path.read_text() if path.exists() else ""
 
 
+def refuse_unknown(kind: str, found: Mapping[Any, Any]) -> None:
+    """Fail on what a real run would follow and this one would not."""
+    unknown = found.keys() - PLAYED[kind] - IGNORED
+    assert not unknown, f"{found.get('name', kind)}: {sorted(unknown)} of a {kind} are not played here"
+
+
 class _ActionError(Exception):
     """A played action that fails as the real one would."""
 
@@ -424,10 +430,10 @@ OPTIONS = {
     "actions/setup-python": {"python-version"},
     "actions/cache/restore": {"path", "key", "fail-on-cache-miss", "lookup-only"},
     "actions/cache/save": {"path", "key"},
-    "actions/upload-artifact": {"name", "path", "overwrite", "if-no-files-found"},
+    "actions/upload-artifact": {"name", "path", "overwrite", "if-no-files-found", "retention-days"},
     "actions/download-artifact": {"name", "path", "pattern", "merge-multiple"},
 }
-"""What each played action follows."""
+"""What each action may be told; all of it is followed but for how long an artifact is kept."""
 
 
 def _functions(is_fine: bool, root: Path) -> dict[str, Callable[..., Any]]:
@@ -462,12 +468,6 @@ def _needs(job: Mapping[str, Any]) -> list[str]:
 def _slug(options: Mapping[str, Any]) -> str:
     """Return the name of a cache entry: it is found again under the same key and for the same path only."""
     return f"{options['key']} of {options['path']}".replace("/", "_")
-
-
-def _refuse_unknown(kind: str, found: Mapping[Any, Any]) -> None:
-    """Fail on what a real run would follow and this one would not."""
-    unknown = found.keys() - PLAYED[kind] - IGNORED
-    assert not unknown, f"{found.get('name', kind)}: {sorted(unknown)} of a {kind} are not played here"
 
 
 def _refuse_wider(granted: Mapping[str, str], wanted: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ import yaml
 from tests.conftest import PROJECT
 
 from .expressions import evaluate
-from .runner import ACTIONS
+from .runner import ACTIONS, OPTIONS, refuse_unknown
 
 FILES = sorted([*(PROJECT / ".github/workflows").glob("*.yml"), *(PROJECT / ".github/actions").glob("*/action.yml")])
 CONTEXTS: dict[str, Any] = dict.fromkeys(
@@ -80,5 +80,18 @@ def test_every_script_parses(content: Any) -> None:
 
 def test_every_action_is_played_here_or_lies_here(content: Any) -> None:
     for step in list_steps(content):
-        used = step.get("uses", "./")
-        assert used.split("@")[0] in ACTIONS or (PROJECT / used).exists()
+        used = step.get("uses", "./").split("@")[0]
+        assert used in ACTIONS or (PROJECT / used).exists()
+        assert used not in ACTIONS or step.get("with", {}).keys() <= OPTIONS[used]
+
+
+def test_every_key_is_one_that_is_followed_here(content: Any) -> None:
+    jobs = content.get("jobs", {})
+    if jobs:
+        refuse_unknown("workflow", content)
+    for job in jobs.values():
+        refuse_unknown("call" if "uses" in job else "job", job)
+        refuse_unknown("strategy", job.get("strategy", {}))
+    for holder in (*jobs.values(), content.get("runs", {})):
+        for step in holder.get("steps", []):
+            refuse_unknown("step", step)
