@@ -98,6 +98,7 @@ def lock_directory(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that is just being started may hold a copy of it
         os.close(descriptor)
         if is_new:
             with suppress(OSError):  # not empty: something was written
