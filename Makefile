@@ -20,8 +20,8 @@ help:
 
 demo: .venv/ready
 	@rm -rf demo
-	@$(DAILY) -m pipeline daily --replay pipeline/sample_day/feeds --now 2026-11-20T21:35:00Z \
-		--universe pipeline/sample_day/tickers.csv --store demo/feature_store --report demo/report
+	@$(DAILY) -m pipeline daily --settings pipeline/sample_day/settings.toml --replay pipeline/sample_day/feeds \
+		--now 2026-11-20T21:35:00Z --report demo/report
 
 daily: .venv/ready
 	@$(DAILY) -m pipeline daily

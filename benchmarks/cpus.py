@@ -136,7 +136,8 @@ def run_day_everywhere(cpus: Sequence[str], place: Path) -> Iterator[Filed]:
 def run_day(cpu: str, place: Path, universe: Path) -> dict[str, pd.DataFrame]:
     """Run the daily job on the recorded day for the tickers of ``universe``; return its files' cells as text."""
     say(f"the recorded day on {name_cpu(cpu)}")
-    feeds = ["--replay", str(SAMPLE / "feeds"), "--universe", str(universe), "--now", NOW]
+    feeds = ["--settings", str(SAMPLE / "settings.toml"), "--replay", str(SAMPLE / "feeds"), "--now", NOW]
+    feeds += ["--universe", str(universe)]
     run_python(cpu, ["-m", "pipeline", "daily", *feeds, "--store", str(place / "store"), "--report", str(place / "r")])
     paths = {table: place / "store" / table / SESSION for table in TABLES}
     return {table: pd.read_csv(path, dtype=str, keep_default_na=False) for table, path in paths.items()}

@@ -11,8 +11,7 @@ import pytest
 from pipeline import __main__ as pipeline_line
 from pipeline.config import HOME
 
-SAMPLE = HOME / "sample_day"
-NOW = ["--replay", str(SAMPLE / "feeds"), "--universe", str(SAMPLE / "tickers.csv"), "--now", "2026-11-20T21:35:00Z"]
+from .sample import REPLAY, SETTINGS_PATH, read_settings
 
 
 def verbs(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -36,9 +35,9 @@ def test_every_verb_has_help_with_an_example_that_parses(name: str) -> None:
         (["daily", "--replay", ".", "--now", "yesterday"], "--now yesterday: expected a time"),
         (["daily", "--replay", ".", "--now", "2026-11-20T21:35:00"], "expected a time zone"),
         (["daily", "--settings", "absent.toml"], "absent.toml: cannot be read"),
-        (["daily", "--model", "absent", *NOW], "absent"),
-        (["daily", "--replay", "absent"], "absent"),
-        (["daily", *NOW[:-1], "0001-01-01T00:00:00+10:00"], "expected a time"),
+        (["daily", "--model", "absent", *REPLAY], "absent"),
+        (["daily", "--settings", str(SETTINGS_PATH), "--replay", "absent"], "absent"),
+        (["daily", *REPLAY[:-1], "0001-01-01T00:00:00+10:00"], "expected a time"),
         (["report", "--session", "2026-13-45"], "2026-13-45"),
         (["report", "--session", "2026-11-21"], "2026-11-21"),
         (["report", "--session", "2026-11-20"], "session 2026-11-20 is not sealed"),
@@ -57,7 +56,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
 
 def test_an_unknown_ticker_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = ["--store", str(tmp_path / "store")]
-    assert pipeline_line.main(["daily", *NOW, *store, "--report", str(tmp_path / "report")]) == 0
+    assert pipeline_line.main(["daily", *REPLAY, *store, "--report", str(tmp_path / "report")]) == 0
     assert pipeline_line.main(["report", "--session", "2026-11-20", "--tickers", "AAPL,NOPE", *store]) == 1
     assert "--tickers NOPE: not in the universe" in capsys.readouterr().err
 
@@ -67,7 +66,7 @@ def test_an_empty_choice_of_tickers_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], tickers: str
 ) -> None:
     store = ["--store", str(tmp_path / "store")]
-    assert pipeline_line.main(["daily", *NOW, *store, "--report", str(tmp_path / "report")]) == 0
+    assert pipeline_line.main(["daily", *REPLAY, *store, "--report", str(tmp_path / "report")]) == 0
     assert pipeline_line.main(["report", "--session", "2026-11-20", "--tickers", tickers, *store]) == 1
     assert "expected tickers separated by commas" in capsys.readouterr().err
 
@@ -77,7 +76,7 @@ def test_a_report_folder_that_is_a_file_stops_the_day_before_it_begins(
 ) -> None:
     (tmp_path / "report").write_text("mine")
     store = tmp_path / "store"
-    assert pipeline_line.main(["daily", *NOW, "--store", str(store), "--report", str(tmp_path / "report")]) == 1
+    assert pipeline_line.main(["daily", *REPLAY, "--store", str(store), "--report", str(tmp_path / "report")]) == 1
     assert capsys.readouterr().err == f"error: {tmp_path / 'report'}: File exists\n"
     assert not store.exists()
 
@@ -92,9 +91,7 @@ def test_a_folder_in_a_file_s_place_is_one_line(tmp_path: Path, capsys: pytest.C
 def test_a_pinned_adapter_that_was_not_exported_stops_the_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (HOME / "settings.toml").read_text()
-    for name in ("tickers.csv", "feeds.toml", "default_model"):
-        text = text.replace(f'"{name}"', f'"{HOME / name}"')
+    text = read_settings()
     pinned = text.replace('repository = ""', 'repository = "owner/name"')
     pinned = pinned.replace('revision = ""', f'revision = "{"a" * 40}"').replace(
         'sha256 = ""', f'sha256 = "{"5" * 64}"'
@@ -110,7 +107,7 @@ def test_a_pinned_adapter_that_was_not_exported_stops_the_line(
             "--report",
             str(tmp_path / "report"),
         ]
-        assert pipeline_line.main(["daily", *NOW, *options, "--dry-run"]) == code
+        assert pipeline_line.main(["daily", *REPLAY, *options, "--dry-run"]) == code
     error = capsys.readouterr().err
     assert f"[adapter] pins {'a' * 40}, but its model is not in {HOME.parent / 'models' / ('a' * 40)}" in error
     assert error.count("\n") == 1

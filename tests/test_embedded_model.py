@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import GOLDEN_TOLERANCE, main
+from pipeline.__main__ import main
 from pipeline.config import HOME
-from pipeline.model_folder import check_golden
+from pipeline.model_folder import GOLDEN_TOLERANCE, check_golden
 from pipeline.score import OnnxScorer
 from pipeline.text import LABELS
 
-SAMPLE = HOME / "sample_day"
+from .sample import REPLAY
+
 MODEL = HOME / "default_model"
 
 
@@ -49,10 +50,9 @@ def test_plain_sentences_have_their_plain_sign(scorer: OnnxScorer, headline: str
 
 
 def test_the_demo_leaves_the_same_bytes_every_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    replay = ["--replay", str(SAMPLE / "feeds"), "--universe", str(SAMPLE / "tickers.csv")]
     for name in ("one", "two"):
         where = ["--store", str(tmp_path / name), "--report", str(tmp_path / f"{name}-report")]
-        assert main(["daily", *replay, "--now", "2026-11-20T21:35:00Z", *where]) == 0
+        assert main(["daily", *REPLAY, *where]) == 0
     one, two = (sorted(path for path in (tmp_path / name).rglob("*") if path.is_file()) for name in ("one", "two"))
     assert [path.relative_to(tmp_path / "one") for path in one] == [path.relative_to(tmp_path / "two") for path in two]
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
@@ -60,8 +60,7 @@ def test_the_demo_leaves_the_same_bytes_every_time(tmp_path: Path, capsys: pytes
 
 
 def test_a_dry_run_shows_everything_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    replay = ["--replay", str(SAMPLE / "feeds"), "--universe", str(SAMPLE / "tickers.csv")]
     where = ["--store", str(tmp_path / "store"), "--report", str(tmp_path / "report")]
-    assert main(["daily", "--dry-run", *replay, "--now", "2026-11-20T21:35:00Z", *where]) == 0
+    assert main(["daily", "--dry-run", *REPLAY, *where]) == 0
     assert "session 2026-11-20" in capsys.readouterr().out
     assert not (tmp_path / "store").exists()

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from pipeline import __main__ as pipeline_line
-from pipeline.config import HOME
 from pipeline.records import Feed
 from pipeline.run import capture, run_daily, seal
 from pipeline.store import FeatureStore
@@ -18,8 +17,8 @@ from pipeline.store import FeatureStore
 from .daily_line import COMPANIES, feed_document, new_report, open_line
 from .feed_server import Answer, FeedServer
 from .pipeline.made_store import read_tree
+from .sample import REPLAY
 
-SAMPLE = HOME / "sample_day"
 FRIDAY, THURSDAY = date(2026, 11, 20), date(2026, 11, 19)
 CLOSE = datetime(2026, 11, 20, 21, tzinfo=UTC)
 EVENING = CLOSE + timedelta(minutes=35)
@@ -31,8 +30,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
 
     def run_verb(verb: str, *options: str) -> tuple[int, str]:
         places = ["--store", str(tmp_path / "store"), "--report", str(tmp_path / "report")]
-        feeds = ["--replay", str(SAMPLE / "feeds"), "--universe", str(SAMPLE / "tickers.csv")]
-        code = pipeline_line.main([verb, *feeds, "--now", "2026-11-20T21:35:00Z", *places, *options])
+        code = pipeline_line.main([verb, *REPLAY, *places, *options])
         shown = capsys.readouterr()
         return code, shown.out + shown.err
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from pipeline.archive import ArchiveColumns, read_archive
 from pipeline.backfill import Engine, Summary, run_backfill, score_locally
 from pipeline.backfill_seal import Backfill
-from pipeline.config import load_settings
 from pipeline.records import Session
 from pipeline.report import Report
 from pipeline.store import FeatureStore
 from tests.daily_line import COMPANIES, SESSIONS, WordScorer
+from tests.sample import sample_settings
 
 COLUMNS = ArchiveColumns("headline", time="time", ticker="ticker", source="source", url="url")
 HEADER = ("time", "headline", "ticker", "source", "url")
@@ -70,7 +70,7 @@ def write_csv(path: Path, rows: Iterable[Row], header: Sequence[str] = HEADER) -
 def open_backfill(store: Path, sessions: Sequence[Session], revision: str = WordScorer.revision) -> Backfill:
     """Return a backfill with the shipped settings."""
     return Backfill(
-        replace(load_settings(), store=store),
+        replace(sample_settings(), store=store),
         COMPANIES,
         tuple(sessions),
         FeatureStore(store),

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.commit import Merger
-from pipeline.config import load_settings
 from pipeline.git import Repository
 from pipeline.merge import merge_stores
 from pipeline.store import FeatureStore
 from tests.daily_line import SESSIONS
+from tests.sample import sample_settings
 
 BRANCH = "main"
-MERGE: Merger = partial(merge_stores, settings=load_settings(), sessions=lambda: SESSIONS)
+MERGE: Merger = partial(merge_stores, settings=sample_settings(), sessions=lambda: SESSIONS)
 IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.archive_source import open_archive
-from pipeline.config import FetchSettings, load_settings
+from pipeline.config import FetchSettings
 from pipeline.errors import PipelineError
 from pipeline.files import compute_sha256
 from tests.daily_line import impatient_settings
 from tests.feed_server import Answer, FeedServer
+from tests.sample import sample_settings
 
 BODY = gzip.compress(b"time,headline\n2026-01-20,Apple beats\n")
 GOOD = compute_sha256(BODY)
@@ -83,7 +84,7 @@ def test_a_private_address_is_not_asked(limits: FetchSettings) -> None:
         with pytest.raises(PipelineError, match="private address 127.0.0.1 refused"), open_archive(url, GOOD, strict):
             pass
         assert server.paths() == []
-    assert load_settings().fetch.allow_private_addresses is False
+    assert sample_settings().fetch.allow_private_addresses is False
 
 
 def test_a_path_with_another_sha256_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

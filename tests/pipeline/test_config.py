@@ -12,19 +12,19 @@ from pipeline.errors import ConfigError
 from pipeline.feeds import list_feeds, unheard_tickers
 from pipeline.pinned import MODELS
 from pipeline.records import Company, Feed
+from tests.sample import SAMPLE, read_settings, sample_settings
 
-SETTINGS = (HOME / "settings.toml").read_text()
+SETTINGS = read_settings()
 
 
 def pin(repository: str = "made/adapter", revision: str = "a" * 40, sha256: str = "5" * 64) -> str:
-    """Return the shipped settings with an adapter in them."""
+    """Return the recorded day's settings with an adapter in them."""
     text = SETTINGS.replace('repository = ""', f'repository = "{repository}"')
     return text.replace('revision = ""', f'revision = "{revision}"').replace('sha256 = ""', f'sha256 = "{sha256}"')
 
 
 def test_shipped_settings_load_and_are_frozen() -> None:
     settings = load_settings()
-    assert settings.store.name == "feature_store"
     assert settings.fetch.allow_private_addresses is False
     with pytest.raises(AttributeError):
         settings.fetch.workers = 1  # type: ignore[misc]
@@ -86,7 +86,7 @@ def test_an_adapter_is_pinned_by_commit_and_digest(
 def test_settings_need_no_adapter(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(SETTINGS[: SETTINGS.index("[adapter]")] + SETTINGS[SETTINGS.index("[sessions]") :])
-    assert load_settings(path).adapter == load_settings().adapter == AdapterSettings()
+    assert load_settings(path).adapter == sample_settings().adapter == AdapterSettings()
 
 
 @pytest.mark.parametrize(
@@ -131,10 +131,10 @@ def test_missing_settings_file_is_one_line(tmp_path: Path) -> None:
         load_settings(tmp_path / "absent.toml")
 
 
-@pytest.mark.parametrize("name", ["tickers.csv", "sp500.csv"])
-def test_shipped_universes_load(name: str) -> None:
-    companies = load_companies(HOME / name)
-    assert len(companies) >= {"tickers.csv": 45, "sp500.csv": 490}[name]
+@pytest.mark.parametrize(("path", "least"), [(SAMPLE / "tickers.csv", 45), (HOME / "sp500.csv", 490)])
+def test_shipped_universes_load(path: Path, least: int) -> None:
+    companies = load_companies(path)
+    assert len(companies) >= least
     assert [company.ticker for company in companies] == sorted(company.ticker for company in companies)
     assert "BRK.B" in {company.ticker for company in companies}
 

@@ -20,7 +20,6 @@ from frictionless import Package
 from feature_store import load_features
 from pipeline import __main__ as pipeline_line
 from pipeline import files
-from pipeline.config import load_settings
 from pipeline.errors import ConfigError, StoreError
 from pipeline.files import compute_sha256
 from pipeline.generated import is_generated
@@ -30,6 +29,7 @@ from pipeline.restate import restate
 from pipeline.restatement import Restatement
 from pipeline.run import LONG_MEMORY, run_daily
 from pipeline.store import FeatureStore
+from tests.sample import sample_settings
 
 from ..conftest import PROJECT
 from ..daily_line import COMPANIES, feed_document, new_report, open_line
@@ -284,6 +284,8 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from pipeline.prune import list_prunable, prune
 from pipeline.store import FeatureStore
+from tests.sample import sample_settings
+from tests.sample import sample_settings
 name, calls = sys.argv[3], int(sys.argv[4])
 original = getattr(os, name)
 
@@ -372,7 +374,7 @@ def test_a_copy_that_does_not_read_back_keeps_the_original(
 )
 def test_what_the_line_may_look_back_on_stays(sealed: set[date], today: date, look_back: timedelta, last: date) -> None:
     assert find_last_date(sealed, today, look_back) == last
-    assert KEPT > LONG_MEMORY > load_settings().look_back
+    assert KEPT > LONG_MEMORY > sample_settings().look_back
 
 
 def test_a_date_too_near_is_refused_with_the_one_to_use(

@@ -11,15 +11,16 @@ from pipeline.company_names import load_common_words
 from pipeline.config import HOME, load_companies
 from pipeline.link import Linker
 from tests.pipeline.test_link import headline
+from tests.sample import SAMPLE
 
-TABLES = ("tickers.csv", "sp500.csv")
+TABLES = (SAMPLE / "tickers.csv", HOME / "sp500.csv")
 EXCHANGES = {"NYSE", "NASDAQ", "CBOE"}
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_rows_are_complete_sorted_and_trimmed(name: str) -> None:
-    companies = load_companies(HOME / name)
-    with (HOME / name).open(encoding="utf-8", newline="") as file:
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_rows_are_complete_sorted_and_trimmed(path: Path) -> None:
+    companies = load_companies(path)
+    with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["ticker"] for row in rows] == [company.ticker for company in companies]
     assert {company.exchange for company in companies} <= EXCHANGES
@@ -29,7 +30,7 @@ def test_rows_are_complete_sorted_and_trimmed(name: str) -> None:
 
 
 def test_sizes_and_overlap() -> None:
-    small = load_companies(HOME / "tickers.csv")
+    small = load_companies(SAMPLE / "tickers.csv")
     large = {company.ticker: company for company in load_companies(HOME / "sp500.csv")}
     assert 45 <= len(small) <= 60
     assert len(large) == 503
@@ -53,9 +54,9 @@ def test_a_name_belongs_to_one_company_or_to_its_share_classes() -> None:
     assert shared == {frozenset({"GOOG", "GOOGL"}), frozenset({"FOX", "FOXA"}), frozenset({"NWS", "NWSA"})}
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_every_company_is_found_by_its_own_name(name: str) -> None:
-    companies = load_companies(HOME / name)
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_every_company_is_found_by_its_own_name(path: Path) -> None:
+    companies = load_companies(path)
     linker = Linker(companies, load_common_words())
     missed = [
         company.ticker

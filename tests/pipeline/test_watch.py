@@ -18,6 +18,7 @@ from pipeline import files
 from pipeline.config import HOME
 from pipeline.store import FeatureStore
 from pipeline.watch import MUCH_FAILED, check_recent, find_overdue
+from tests.sample import read_settings
 
 from ..daily_line import SESSIONS
 from .made_session import DAY, NEXT_DAY, made_evidence, made_manifest_row, made_rows
@@ -227,8 +228,6 @@ def test_a_damaged_manifest_is_one_line_and_in_the_report(
 
 def test_watching_needs_no_model(store: FeatureStore, watch_at: Callable[..., Any], tmp_path: Path) -> None:
     capture_and_seal(store, DAY)
-    text = (HOME / "settings.toml").read_text()
-    for name in ("tickers.csv", "feeds.toml"):
-        text = text.replace(f'"{name}"', f'"{HOME / name}"')
-    (tmp_path / "settings.toml").write_text(text.replace('"default_model"', '"absent"'))
+    text = read_settings()
+    (tmp_path / "settings.toml").write_text(text.replace(str(HOME / "default_model"), "absent"))
     assert watch_at(at(23, 22), "--settings", str(tmp_path / "settings.toml"))[0] == 0

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config import HOME, load_settings
+from pipeline.config import load_settings
 from pipeline.errors import ModelError, PipelineError
 from pipeline.export import export_model
 from pipeline.model_folder import hash_file, read_json, write_provenance
@@ -34,6 +34,7 @@ from tests.pipeline.made_model import (
     seal_run,
     write_parity_set,
 )
+from tests.sample import read_settings
 from training import promote as promote_line
 from training.__main__ import main
 from training.data import Example
@@ -50,7 +51,7 @@ SIGN_OF = {words: name for name, words in SIGNS.items()}
 TARGETS = ("", "Acme", "Bolt")
 PAIRS = [(f"{words} {WORDS[i]} {WORDS[i + 7]}", target) for i in range(10) for words in SIGN_OF for target in TARGETS]
 KEYS = ("losses", "meeting", "profit", "acme", "bolt")
-SETTINGS = (HOME / "settings.toml").read_text()
+SETTINGS = read_settings()
 COMMIT, DIGEST = "c" * 40, "d" * 64
 
 

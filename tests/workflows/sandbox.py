@@ -28,6 +28,7 @@ from tests.conftest import PROJECT
 from tests.daily_line import COMPANIES, feed_document
 from tests.feed_server import Answer, FeedServer
 from tests.github_server import READ_TOKEN, TOKEN, GitHubServer
+from tests.sample import SETTINGS_PATH
 
 from .runner import PROGRAMS, JobResult, Machine, Run, RunResult
 
@@ -56,16 +57,21 @@ def make_fork(place: Path, feeds: FeedServer) -> Path:
     work = place / "fork"
     listed = git(PROJECT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     for name in listed:
-        if (name in KEPT or not name.startswith(LEFT_OUT)) and (PROJECT / name).is_file():
+        is_wanted = name in KEPT or not (name.startswith(LEFT_OUT) or _is_generated(name))
+        if is_wanted and (PROJECT / name).is_file():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(PROJECT / name, work / name)
     rows = [f"{company.ticker},{company.name},,{company.exchange}" for company in COMPANIES]
     (work / "pipeline/tickers.csv").write_text("\n".join(["ticker,company,aliases,exchange", *rows]) + "\n")
     tables = [f'[{name}]\nsource = "{name.title()}"\nurl = "{feeds.url(f"/{name}/")}{{ticker}}"\n' for name in FEEDS]
     (work / "pipeline/feeds.toml").write_text("\n".join(tables))
+    FeatureStore(work / "feature_store").create()
+    shutil.copyfile(SETTINGS_PATH, work / "pipeline/settings.toml")
     edit(
         work / "pipeline/settings.toml",
         {
+            '"../default_model"': '"default_model"',
+            '"../../demo/feature_store"': '"../feature_store"',
             "allow_private_addresses = false": "allow_private_addresses = true",
             "min_interval_s = 0.25": "min_interval_s = 0.0",
             "retries = 2 ": "retries = 0 ",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.actions.pin import describe_pin
-from pipeline.config import AdapterSettings, load_settings
+from pipeline.config import AdapterSettings
+from tests.sample import sample_settings
 
 PINNED, OTHER = "ab" * 20, "cd" * 20
 
@@ -29,7 +30,7 @@ def test_a_model_is_needed_when_another_adapter_is_pinned(
 ) -> None:
     if claimed:
         (tmp_path / "provenance.json").write_text(json.dumps({"revision": claimed}))
-    settings = load_settings()
+    settings = sample_settings()
     settings = replace(
         settings,
         score=replace(settings.score, model=tmp_path),

@@ -11,15 +11,15 @@ import pytest
 
 from pipeline.actions.client import ApiError
 from pipeline.actions.propose import check_change, propose
-from pipeline.config import HOME
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.git import Repository
+from tests.sample import SETTINGS_PATH
 
 from ...github_server import LONGEST_BODY, Fault, GitHubServer
 from .made_run import open_client
 
 NAME = "pipeline/settings.toml"
-SHIPPED = (HOME / "settings.toml").read_text()
+SHIPPED = SETTINGS_PATH.read_text()
 PIN = "ab" * 20
 
 
