@@ -1,4 +1,4 @@
-"""python -m pipeline VERB: the only place of the daily line that reads arguments, the environment and the clock."""
+"""python -m pipeline VERB: the list of verbs. With opening.py the only place that reads arguments and the clock."""
 
 from __future__ import annotations
 
@@ -9,32 +9,30 @@ import resource
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
 from . import backfill_verb, commit_verb, hand_run, prune_verb, score_archive_verb, watch_verb
-from .config import HOME, AdapterSettings, Settings, load_companies, load_feed_templates, load_settings
+from .config import HOME, AdapterSettings, load_companies, load_feed_templates, load_settings
 from .errors import ConfigError, ModelError, PipelineError, StoreError
 from .feeds import list_feeds
-from .fetch import fetch_feeds
 from .line import Line
 from .markdown import hide_commands
-from .model_folder import GOLDEN_TOLERANCE, check_golden, read_model_folder
-from .options import add_model, add_places, add_verb, open_root, parse_date, parse_tickers
-from .pinned import MODELS, find_model
+from .opening import open_calendar, open_line, open_scorer, read_settings
+from .options import add_model, add_places, add_verb, parse_date, parse_tickers
+from .pinned import MODELS
 from .provenance import find_code_revision, find_cpu
 from .records import CheckResult
-from .replay import replay_feeds
 from .report import Report, describe_session, session_text, to_text, write_report
 from .restate import restate
 from .restatement import Restatement, restatement_text
 from .run import capture, run_daily, seal
-from .score import OnnxScorer
-from .sessions import Sessions
 from .store import FeatureStore
+
+Action = Callable[[Line, Report, date | None], None]
+"""What a run does with its line, up to the last session that it may seal."""
 
 UNREAD = 141
 """Exit status after the reader of the output has left, as a shell gives it."""
@@ -62,11 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def run_line(action: Callable[..., None], args: argparse.Namespace) -> int:
+def run_line(action: Action, args: argparse.Namespace) -> int:
     """Open the line, run ``action`` on it, and leave a report whether it succeeded or not."""
     with ExitStack() as stack:
         try:
-            line = _open_line(args, stack)
+            line = open_line(args, stack)
         except ModelError as error:  # nothing has begun, yet whoever is alarmed wants to know why
             check = CheckResult("the model can be used", is_required=True, is_passed=False, notes=str(error))
             report = Report(args.verb, datetime.now(UTC), "", find_code_revision(), checks=[check], failure=str(error))
@@ -79,9 +77,9 @@ def run_line(action: Callable[..., None], args: argparse.Namespace) -> int:
         write_report(report, args.report)  # a folder that cannot be written to shows before anything else is
         try:
             with line.store.lock():
-                if getattr(args, "tickers", ""):
+                if args.tickers:
                     hand_run.forget_other_tickers(line)
-                action(line, report, **({"last": last.session_date} if last else {}))
+                action(line, report, last.session_date if last else None)
                 if last:
                     hand_run.report_last(line, last, report, line.clock())
         except (PipelineError, OSError) as error:
@@ -96,7 +94,7 @@ def run_line(action: Callable[..., None], args: argparse.Namespace) -> int:
 
 def run_validate(args: argparse.Namespace) -> int:
     """Check every file of the store against its contract and its checksum."""
-    store = FeatureStore(_settings(args).store)
+    store = FeatureStore(read_settings(args).store)
     problems = store.verify()
     for problem in problems:
         print(problem)
@@ -107,8 +105,8 @@ def run_validate(args: argparse.Namespace) -> int:
 
 def run_status(args: argparse.Namespace) -> int:
     """Say what is sealed, what is open, and which feeds have stopped answering."""
-    settings, now = _settings(args), datetime.now(UTC)
-    store, sessions = FeatureStore(settings.store), _sessions(settings)
+    settings, now = read_settings(args), datetime.now(UTC)
+    store, sessions = FeatureStore(settings.store), open_calendar(settings)
     sealed, open_dates = store.sealed_dates(), sorted(store.captured_dates() - store.sealed_dates())
     current = sessions.session_of(now)
     feeds = list_feeds(load_feed_templates(settings.feeds), load_companies(settings.tickers))
@@ -130,9 +128,9 @@ def run_status(args: argparse.Namespace) -> int:
 
 def run_report(args: argparse.Namespace) -> int:
     """Show a sealed session again: who had news, who led, and which headline drove it."""
-    settings = _settings(args)
+    settings = read_settings(args)
     store = FeatureStore(settings.store)
-    session = _sessions(settings).parse(args.session)
+    session = open_calendar(settings).parse(args.session)
     if session.session_date not in store.sealed_dates():
         raise StoreError(f"{store.root}: session {session.session_date} is not sealed")
     rows, evidence = store.read_features(session.session_date), store.read_headlines(session.session_date)
@@ -152,7 +150,7 @@ def run_restate(args: argparse.Namespace) -> int:
         raise ConfigError(f"--from {first} is after --to {last}")
     found = Restatement()
     with ExitStack() as stack:
-        line = _open_line(args, stack)
+        line = open_line(args, stack)
         with line.store.lock():
             try:
                 restate(line, first, last, found)
@@ -183,48 +181,54 @@ def run_export(args: argparse.Namespace) -> int:
 
 def run_backfill(args: argparse.Namespace) -> int:
     """Make the history of a headline archive by the same code, month by month; run again to go on after a kill."""
-    settings = _settings(args)
-    scorer = _open_scorer(args, settings)
+    settings = read_settings(args)
+    scorer = open_scorer(args, settings)
     return backfill_verb.run(args, settings, scorer, find_code_revision(), find_cpu(), datetime.now(UTC))
 
 
 def run_list_months(args: argparse.Namespace) -> int:
     """Print which months of an archive a backfill has still to score, as a JSON array."""
-    return score_archive_verb.run_months(args, _settings(args), datetime.now(UTC))
+    return score_archive_verb.run_months(args, read_settings(args), datetime.now(UTC))
 
 
 def run_score_archive(args: argparse.Namespace) -> int:
     """Score one month of a headline archive into a file that a backfill takes its scores from."""
-    settings = _settings(args)
-    return score_archive_verb.run_score(args, settings, _open_scorer(args, settings), find_cpu(), datetime.now(UTC))
+    settings = read_settings(args)
+    return score_archive_verb.run_score(args, settings, open_scorer(args, settings), find_cpu(), datetime.now(UTC))
 
 
 def run_commit(args: argparse.Namespace) -> int:
     """Commit what runs have generated and push it, merged with what others have pushed meanwhile."""
-    return commit_verb.run(args, _settings(args), os.environ.get("GITHUB_TOKEN", ""))
+    return commit_verb.run(args, read_settings(args), os.environ.get("GITHUB_TOKEN", ""))
 
 
 def run_watch(args: argparse.Namespace) -> int:
     """Name every session that should be sealed by now and is not; fails if there is one."""
-    return watch_verb.run(args, _settings(args), _sessions, find_code_revision(), datetime.now(UTC))
+    return watch_verb.run(args, read_settings(args), open_calendar, find_code_revision(), datetime.now(UTC))
 
 
 def run_prune(args: argparse.Namespace) -> int:
     """Move the headlines of old sealed sessions to an archive; features are never touched."""
-    return prune_verb.run(args, _settings(args), datetime.now(UTC))
+    return prune_verb.run(args, read_settings(args), datetime.now(UTC))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipeline", description="The daily line, one verb at a time.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, action, text in (
-        ("capture", capture, "append newly seen headlines, scored, to the open sessions"),
+        (
+            "capture",
+            lambda line, report, last: capture(line, report),
+            "append newly seen headlines, scored, to the open sessions",
+        ),
         ("seal", seal, "aggregate, validate and store every session whose cut-off has passed"),
         ("daily", run_daily, "capture, then seal"),
     ):
         verb = add_verb(verbs, name, text, f"python -m pipeline {name} --dry-run", partial(run_line, action))
         _add_line(verb)
-        if name != "capture":
+        if name == "capture":
+            verb.set_defaults(session="", tickers="")
+        else:
             hand_run.add_options(verb)
     add_places(add_verb(verbs, "validate", run_validate.__doc__, "python -m pipeline validate", run_validate))
     add_places(add_verb(verbs, "status", run_status.__doc__, "python -m pipeline status", run_status))
@@ -251,6 +255,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _capture(line: Line, report: Report, last: date | None) -> None:
+    """Capture, which seals nothing and so knows no last session."""
+    capture(line, report)
+
+
 def _add_line(verb: argparse.ArgumentParser) -> None:
     add_places(verb)
     add_model(verb)
@@ -264,7 +273,7 @@ def _add_restate(verb: argparse.ArgumentParser) -> None:
     add_model(verb)
     verb.add_argument("--from", required=True, dest="first", metavar="DATE", help="first day of the range")
     verb.add_argument("--to", required=True, dest="last", metavar="DATE", help="last day of the range")
-    verb.set_defaults(now=None, replay=None)
+    verb.set_defaults(now=None, replay=None, tickers="")
 
 
 def _add_export(verb: argparse.ArgumentParser) -> None:
@@ -281,11 +290,6 @@ def _add_export(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--parity-set", type=Path, default=HOME / "parity_set.csv", help="headlines of the parity gate")
 
 
-def _settings(args: argparse.Namespace) -> Settings:
-    settings = load_settings(args.settings)
-    return replace(settings, store=args.store or settings.store, tickers=args.universe or settings.tickers)
-
-
 def _adapter(args: argparse.Namespace) -> tuple[AdapterSettings, Path]:
     """Return the adapter to export, the command line's, else the settings', and the folder that its model goes to."""
     if args.adapter is not None:
@@ -298,70 +302,6 @@ def _adapter(args: argparse.Namespace) -> tuple[AdapterSettings, Path]:
             f"{args.settings}: adapter.repository is empty: name an adapter, or have `python -m training promote` do it"
         )
     return adapter, args.output or MODELS / adapter.revision
-
-
-def _sessions(settings: Settings) -> Sessions:
-    return Sessions(settings.sessions.calendar, settings.sessions.cutoff_offset_minutes)
-
-
-def _open_line(args: argparse.Namespace, stack: ExitStack) -> Line:
-    """Load everything a run needs; a dry run gets a copy of the store that vanishes with ``stack``."""
-    clock = _clock(args.now, args.replay)
-    settings = _settings(args)
-    companies = hand_run.pick_companies(args, load_companies(settings.tickers))
-    scorer = _open_scorer(args, settings)
-    root = stack.enter_context(open_root(settings.store, args.dry_run))
-    return Line(
-        settings=settings,
-        companies=companies,
-        feeds=list_feeds(load_feed_templates(settings.feeds), companies),
-        sessions=_sessions(settings),
-        store=FeatureStore(root),
-        scorer=scorer,
-        fetch=_fetcher(args.replay, settings, clock),
-        clock=clock,
-        code_revision=find_code_revision(),
-        cpu=find_cpu(),
-        progress=sys.stderr.isatty(),
-    )
-
-
-def _open_scorer(args: argparse.Namespace, settings: Settings) -> OnnxScorer:
-    """Return the model of the command line, else the settings', after its golden scores were met."""
-    path, pinned = args.model or find_model(settings), settings.adapter.revision
-    if args.model is None and path != settings.score.model and not path.is_dir():
-        raise ModelError(
-            f"{args.settings}: [adapter] pins {pinned}, but its model is not in {path}; export it: "
-            "python -m pipeline export-model"
-        )
-    folder = read_model_folder(path)
-    if args.model is None and pinned not in ("", folder.revision):
-        raise ModelError(f"{path}: holds the model of {folder.revision}; {args.settings} pins {pinned}")
-    scorer = OnnxScorer(folder.path, settings.score.threads, settings.score.batch_tokens)
-    check_golden(scorer, folder, GOLDEN_TOLERANCE)
-    return scorer
-
-
-def _clock(now: str | None, replay: Path | None) -> Callable[[], datetime]:
-    """Return the real clock, or for a replay one that stands still."""
-    if now is None:
-        return lambda: datetime.now(UTC).replace(microsecond=0)
-    if replay is None:
-        raise ConfigError("--now needs --replay: a live run takes the real time")
-    try:
-        moment = datetime.fromisoformat(now)
-        fixed = moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ConfigError(f"--now {now}: expected a time such as 2026-11-20T21:35:00Z") from error
-    if moment.tzinfo is None:
-        raise ConfigError(f"--now {now}: expected a time zone, such as Z for UTC")
-    return lambda: fixed
-
-
-def _fetcher(replay: Path | None, settings: Settings, clock: Callable[[], datetime]) -> Callable:
-    if replay is not None:
-        return lambda feeds, states: replay_feeds(feeds, replay, clock)
-    return lambda feeds, states: fetch_feeds(feeds, states, settings.fetch, clock, progress=sys.stderr.isatty())
 
 
 if __name__ == "__main__":

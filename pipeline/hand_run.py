@@ -28,7 +28,7 @@ def pick_companies(args: argparse.Namespace, companies: tuple[Company, ...]) -> 
     Raises:
         ConfigError: a ticker is not in the universe, or the run is no dry run.
     """
-    if not getattr(args, "tickers", ""):
+    if not args.tickers:
         return companies
     wanted = parse_tickers(args.tickers, [company.ticker for company in companies])
     if not args.dry_run:
@@ -40,8 +40,7 @@ def pick_companies(args: argparse.Namespace, companies: tuple[Company, ...]) -> 
 
 def find_last(args: argparse.Namespace, sessions: Sessions) -> Session | None:
     """Return the last session to seal; None for no limit. Raises SessionError for a date that is no session."""
-    text = getattr(args, "session", "")
-    return sessions.parse(text) if text else None
+    return sessions.parse(args.session) if args.session else None
 
 
 def forget_other_tickers(line: Line) -> None:
