@@ -16,15 +16,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import threading
-from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from .loopback import LoopbackHandler, LoopbackServer
 
 TOKEN = "ghs_made_for_writing"
 READ_TOKEN = "ghs_made_for_reading"
@@ -80,30 +78,24 @@ class RefusalError(Exception):
         self.status = status
 
 
-class GitHubServer:
+class GitHubServer(LoopbackServer[Fault]):
     """Serves one repository from a thread of its own while its ``with`` block runs.
 
     ``origin`` is the bare repository in which the branches of pull requests are looked up; without one, any is there.
     """
 
     def __init__(self, repository: str = "owner/repository", origin: Path | None = None, author: str = BOT) -> None:
+        super().__init__(_Handler)
         self.repository = repository
         self.origin = origin
         self.author = author
         self.has_issues = True
         self.may_open_pulls = True
-        self.requests: list[Request] = []
         self.issues: dict[int, dict[str, Any]] = {}
         self.comments: dict[int, list[dict[str, Any]]] = {}
         self.labels: set[str] = {"bug"}
         self.jobs: dict[int, list[dict[str, Any]]] = {}
         self.workflows: dict[str, str] = {}
-        self.lock = threading.RLock()
-        self._faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
-        self._http = _Server(("127.0.0.1", 0), _Handler)
-        self._http.github = self
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
 
     def environment(self, run_id: int = 1, attempt: int = 1, token: str = TOKEN) -> dict[str, str]:
         """Return the variables that a runner gives a step of this repository."""
@@ -138,20 +130,6 @@ class GitHubServer:
             for at, (name, conclusion) in enumerate(jobs.items())
         ]
 
-    def fail(self, stage: str, *faults: Fault) -> None:
-        """Let the next requests of ``stage`` go wrong, one a fault."""
-        with self.lock:
-            self._faults[stage].extend(faults)
-
-    def next_fault(self, stage: str) -> Fault | None:
-        """Take the next fault of ``stage``, if any."""
-        with self.lock:
-            return self._faults[stage].popleft() if self._faults[stage] else None
-
-    def stages(self) -> list[str]:
-        """Return the stage of every request so far."""
-        return [request.stage for request in self.requests]
-
     def open_numbers(self) -> list[int]:
         """Return the numbers of the open issues and pull requests."""
         return [number for number, issue in self.issues.items() if issue["state"] == "open"]
@@ -181,28 +159,10 @@ class GitHubServer:
         command = ["git", "--git-dir", str(self.origin), "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}"]
         return subprocess.run(command, capture_output=True).returncode == 0
 
-    def __enter__(self) -> GitHubServer:
-        self._thread.start()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    github: GitHubServer
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
-
+class _Handler(LoopbackHandler):
     def do_GET(self) -> None:  # noqa: N802
-        github = self.server.github
+        github = self.server.owner
         url = urlsplit(self.path)
         self.query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -229,9 +189,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815
 
-    def log_message(self, *args: object) -> None:
-        """Stay silent."""
-
     def _route(self, path: str) -> str:
         for method, stage, pattern in ROUTES:
             match = re.fullmatch(pattern, path) if method == self.command else None
@@ -253,14 +210,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._admit(stage)
             if not is_json:
                 raise RefusalError(400, "Problems parsing JSON")
-            with self.server.github.lock:
+            with self.server.owner.lock:
                 return getattr(self, f"_{stage}")()
         except RefusalError as refusal:
             return refusal.status, {"message": str(refusal)}
 
     def _admit(self, stage: str) -> None:
         """Raise RefusalError where GitHub would not even look at the request."""
-        github, token = self.server.github, self.headers.get("Authorization") or ""
+        github, token = self.server.owner, self.headers.get("Authorization") or ""
         if not self.headers.get("User-Agent"):
             raise RefusalError(403, "Request forbidden by administrative rules")
         if "json" not in (self.headers.get("Accept") or ""):
@@ -280,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not 1 <= size <= 100:
             raise RefusalError(422, "per_page: expected 1 to 100")
         if page * size < len(items):
-            self.more["Link"] = f'<{self.server.github.url}/next?page={page + 1}>; rel="next"'
+            self.more["Link"] = f'<{self.server.owner.url}/next?page={page + 1}>; rel="next"'
         return items[(page - 1) * size : page * size]
 
     def _issues(self) -> tuple[int, Any]:
@@ -288,7 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
         labels = set(filter(None, self.query.get("labels", "").split(",")))
         found = [
             issue
-            for issue in sorted(self.server.github.issues.values(), key=lambda issue: -issue["number"])
+            for issue in sorted(self.server.owner.issues.values(), key=lambda issue: -issue["number"])
             if state in ("all", issue["state"])
             and creator in (None, issue["user"]["login"])
             and labels <= {label["name"] for label in issue["labels"]}
@@ -299,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
         payload = self._read({"title": str, "body": str, "labels": list}, needed=("title",))
         if not all(isinstance(label, str) and label for label in payload.get("labels", [])):
             raise RefusalError(422, "Validation Failed: labels")
-        github = self.server.github
+        github = self.server.owner
         return 201, github.open_issue(payload, github.author, payload.get("labels", []))
 
     def _edit_issue(self) -> tuple[int, Any]:
@@ -313,26 +270,26 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, issue
 
     def _comments(self) -> tuple[int, Any]:
-        return 200, self._page(self.server.github.comments[self._find()["number"]])
+        return 200, self._page(self.server.owner.comments[self._find()["number"]])
 
     def _add_comment(self) -> tuple[int, Any]:
-        payload, github = self._read({"body": str}, needed=("body",)), self.server.github
-        comment = {"id": len(self.server.github.requests), "body": payload["body"], "user": {"login": github.author}}
+        payload, github = self._read({"body": str}, needed=("body",)), self.server.owner
+        comment = {"id": len(self.server.owner.requests), "body": payload["body"], "user": {"login": github.author}}
         github.comments[self._find()["number"]].append(comment)
         return 201, comment
 
     def _jobs(self) -> tuple[int, Any]:
         if self.query.get("filter", "latest") not in ("latest", "all"):
             raise RefusalError(422, "Validation Failed: filter")
-        jobs = self.server.github.jobs.get(int(self.found["number"]))
+        jobs = self.server.owner.jobs.get(int(self.found["number"]))
         if jobs is None:
             raise RefusalError(404, "Not Found")
         return 200, {"total_count": len(jobs), "jobs": self._page(jobs)}
 
     def _enable(self) -> tuple[int, Any]:
-        if self.found["file"] not in self.server.github.workflows:
+        if self.found["file"] not in self.server.owner.workflows:
             raise RefusalError(404, "Not Found")
-        self.server.github.workflows[self.found["file"]] = "active"
+        self.server.owner.workflows[self.found["file"]] = "active"
         return 204, None
 
     def _pulls(self) -> tuple[int, Any]:
@@ -341,7 +298,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusalError(422, "Validation Failed: head")
         found = [
             issue
-            for issue in self.server.github.issues.values()
+            for issue in self.server.owner.issues.values()
             if "pull_request" in issue
             and self.query.get("state", "open") in ("all", issue["state"])
             and head in (None, issue["head"]["label"])
@@ -351,7 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _open_pull(self) -> tuple[int, Any]:
         payload = self._read({"title": str, "body": str, "head": str, "base": str}, needed=("title", "head", "base"))
-        github, head, base = self.server.github, payload["head"], payload["base"]
+        github, head, base = self.server.owner, payload["head"], payload["base"]
         if not github.may_open_pulls:
             raise RefusalError(403, "GitHub Actions is not permitted to create or approve pull requests.")
         for name, branch in (("head", head), ("base", base)):
@@ -372,10 +329,10 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, pull
 
     def _all(self) -> list[dict[str, Any]]:
-        return list(self.server.github.issues.values())
+        return list(self.server.owner.issues.values())
 
     def _find(self) -> dict[str, Any]:
-        issue = self.server.github.issues.get(int(self.found["number"]))
+        issue = self.server.owner.issues.get(int(self.found["number"]))
         if issue is None:
             raise RefusalError(404, "Not Found")
         return issue

@@ -21,19 +21,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
-from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from . import hub_login
 from .hub_jobs import Jobs
 from .hub_state import ATTRIBUTES, Commit, File, Repository, apply_operations, is_lfs_path, make_file
+from .loopback import LoopbackHandler, LoopbackServer
 
 TOKEN = "hf_made_for_writing"
 READ_TOKEN = "hf_made_for_reading"
@@ -101,23 +98,17 @@ class Reply:
     headers: Mapping[str, str] = ()  # type: ignore[assignment]
 
 
-class HubServer:
+class HubServer(LoopbackServer[Fault]):
     """Serves its repositories from a thread of its own while its ``with`` block runs."""
 
     def __init__(self, part_bytes: int = 5_000_000) -> None:
-        self.requests: list[Request] = []
+        super().__init__(_Handler)
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.objects: dict[str, bytes] = {}
         self.trusted: set[str] = set()
         self.jobs = Jobs()
         self.part_bytes = part_bytes
-        self.lock = threading.RLock()
         self.parts: dict[tuple[str, int], bytes] = {}
-        self._faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
-        self._http = _Server(("127.0.0.1", 0), _Handler)
-        self._http.hub = self
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
 
     def add(
         self,
@@ -139,16 +130,6 @@ class HubServer:
             self.objects |= {file.sha256: file.content for file in content.values() if file.is_lfs}
             return repository.commit(content, "made by a test", revision).revision
 
-    def fail(self, stage: str, *faults: Fault) -> None:
-        """Let the next requests of ``stage`` go wrong, one a fault."""
-        with self.lock:
-            self._faults[stage].extend(faults)
-
-    def next_fault(self, stage: str) -> Fault | None:
-        """Take the next fault of ``stage``, if any."""
-        with self.lock:
-            return self._faults[stage].popleft() if self._faults[stage] else None
-
     def files(self, name: str, revision: str = "main", kind: str = "model") -> dict[str, bytes]:
         """Return the content of every file at ``revision``."""
         commit = self.repositories[kind, name].find(revision)
@@ -165,40 +146,15 @@ class HubServer:
         asked = {"ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.url}/id-token?api-version=2.0"}
         return {**asked, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": hub_login.REQUEST_TOKEN, "HF_OIDC_RESOURCE": resource}
 
-    def stages(self) -> list[str]:
-        """Return the stage of every request so far."""
-        return [request.stage for request in self.requests]
 
-    def __enter__(self) -> HubServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    hub: HubServer
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
-
+class _Handler(LoopbackHandler):
     def do_GET(self) -> None:  # noqa: N802
         self._serve()
 
     do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
 
-    def log_message(self, *args: object) -> None:
-        """Stay silent."""
-
     def _serve(self) -> None:
-        self.hub = self.server.hub
+        self.hub = self.server.owner
         url = urlsplit(self.path)
         self.query = parse_qs(url.query)
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -24,6 +24,12 @@ class Made:
     hub: HubServer
 
 
+@pytest.fixture
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no disk: what outlives a power failure is not tried. Processes that a test starts wait as always."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
 @pytest.fixture(scope="session")
 def hub_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Give the Hub's client a cache of its own and let it talk, whatever the environment says."""

@@ -66,3 +66,18 @@ def fail_at(nth: int) -> Callable[[str, str], None]:
         replace(source, target)
 
     return replace_or_fail
+
+
+KILL_AT = """
+import os, signal, sys
+name, calls = sys.argv[-2], int(sys.argv[-1])
+original = getattr(os, name)
+
+def count_down(*args):
+    global calls
+    calls -= 1
+    os.kill(os.getpid(), signal.SIGKILL) if calls < 0 else original(*args)
+
+setattr(os, name, count_down)
+"""
+"""Begins a script whose last two arguments name a function of os and how often it may be called before the kill."""

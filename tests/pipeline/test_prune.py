@@ -19,7 +19,6 @@ from frictionless import Package
 
 from feature_store import load_features
 from pipeline import __main__ as pipeline_line
-from pipeline import files
 from pipeline.errors import ConfigError, StoreError
 from pipeline.files import compute_sha256
 from pipeline.generated import is_generated
@@ -35,7 +34,7 @@ from ..conftest import PROJECT
 from ..daily_line import COMPANIES, feed_document, new_report, open_line
 from ..feed_server import Answer, FeedServer
 from .made_session import DAY, NEXT_DAY, made_evidence, made_manifest_row, made_rows, made_session
-from .made_store import FEATURES, HEADLINES, THIRD_DAY, capture_and_seal, edit, made_restatement, read_tree
+from .made_store import FEATURES, HEADLINES, KILL_AT, THIRD_DAY, capture_and_seal, edit, made_restatement, read_tree
 
 LATEST = date(2027, 5, 28)
 NOW = datetime(2027, 6, 1, 12, 30, tzinfo=UTC)
@@ -45,10 +44,7 @@ NEXT_HEADLINES = HEADLINES.replace(str(DAY), str(NEXT_DAY))
 PRUNED = "state/pruned.csv"
 
 
-@pytest.fixture(autouse=True)
-def skip_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test here outlives a power failure; the killed process below does its own waiting."""
-    monkeypatch.setattr(files.os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 @pytest.fixture
@@ -278,23 +274,11 @@ def test_wherever_pruning_stops_nothing_is_lost_and_the_next_run_finishes(tmp_pa
     assert made == ["replace"] * len(evidence) + ["replace"] * 2 + ["unlink"] * len(evidence)
 
 
-KILLED = """
-import os, signal, sys
+KILLED = f"""{KILL_AT}
 from datetime import date, datetime, timezone
 from pathlib import Path
 from pipeline.prune import list_prunable, prune
 from pipeline.store import FeatureStore
-from tests.sample import sample_settings
-from tests.sample import sample_settings
-name, calls = sys.argv[3], int(sys.argv[4])
-original = getattr(os, name)
-
-def count_down(*args):
-    global calls
-    calls -= 1
-    os.kill(os.getpid(), signal.SIGKILL) if calls < 0 else original(*args)
-
-setattr(os, name, count_down)
 store, now = FeatureStore(Path(sys.argv[1])), datetime(2027, 6, 1, 12, 30, tzinfo=timezone.utc)
 prune(store, Path(sys.argv[2]), list_prunable(store, date(2027, 5, 28)), now)
 """

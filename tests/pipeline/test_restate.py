@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import __main__ as command_line
-from pipeline import files
+from pipeline import files, opening
 from pipeline import restate as restating
 from pipeline.errors import PipelineError, RefusedDayError, StoreError
 from pipeline.evidence import add_scores, list_pairs
@@ -43,10 +43,7 @@ class SternScorer(WordScorer):
         return np.where(scores[:, 1:2] > 0.5, np.float32([0.6, 0.2, 0.2]), scores)
 
 
-@pytest.fixture(autouse=True)
-def skip_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test here outlives a power failure."""
-    monkeypatch.setattr(files.os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 def list_sessions(count: int) -> list[Session]:
@@ -321,7 +318,7 @@ def test_present_settings_hold_for_the_checks_too(root: Path, sealed: dict[str, 
 def test_the_verb_tells_what_it_would_do_and_a_dry_run_keeps_nothing(
     root: Path, sealed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command_line, "_clock", lambda now, replay: lambda: LATER)
+    monkeypatch.setattr(opening, "_clock", lambda now, replay: lambda: LATER)
     options = ["restate", "--from", "2026-11-02", "--to", "2026-11-03", "--store", str(root)]
     assert command_line.main([*options, "--dry-run"]) == 0
     dry = capsys.readouterr().out
@@ -339,7 +336,7 @@ def test_the_verb_tells_what_it_would_do_and_a_dry_run_keeps_nothing(
 def test_what_was_restated_before_a_refused_session_is_told(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command_line, "_clock", lambda now, replay: lambda: LATER)
+    monkeypatch.setattr(opening, "_clock", lambda now, replay: lambda: LATER)
     (root / "headlines/2026/2026-11-03.csv").unlink()
     assert command_line.main(["restate", "--from", "2026-11-02", "--to", "2026-11-10", "--store", str(root)]) == 1
     found = capsys.readouterr()

@@ -28,6 +28,7 @@ from .made_session import DAY, NEXT_DAY, REVISION, made_evidence, made_manifest_
 from .made_store import (
     FEATURES,
     HEADLINES,
+    KILL_AT,
     LINES,
     THIRD_DAY,
     capture_and_seal,
@@ -38,11 +39,7 @@ from .made_store import (
     read_tree,
 )
 
-
-@pytest.fixture(autouse=True)
-def skip_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test here outlives a power failure; the killed process below does its own waiting."""
-    monkeypatch.setattr(files.os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 @pytest.fixture
@@ -229,21 +226,10 @@ def test_a_first_capture_that_fails_at_any_write_can_be_repeated(
     assert store.verify() == []
 
 
-KILLED_SEAL = """
-import os, signal, sys
+KILLED_SEAL = f"""{KILL_AT}
 from pathlib import Path
 from pipeline.store import FeatureStore
 from tests.pipeline.made_session import NEXT_DAY, made_manifest_row, made_rows
-
-name, calls = sys.argv[2], int(sys.argv[3])
-original = getattr(os, name)
-
-def count_down(*args):
-    global calls
-    calls -= 1
-    os.kill(os.getpid(), signal.SIGKILL) if calls < 0 else original(*args)
-
-setattr(os, name, count_down)
 FeatureStore(Path(sys.argv[1])).seal(made_rows(NEXT_DAY), made_manifest_row(NEXT_DAY))
 """
 

@@ -31,10 +31,7 @@ SINCE = "since it was sealed"
 CRLF = f"changed {SINCE}: another program has saved it, every line ends with CRLF"
 
 
-@pytest.fixture(autouse=True)
-def skip_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test here outlives a power failure."""
-    monkeypatch.setattr(files.os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 @pytest.fixture

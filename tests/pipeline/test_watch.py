@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import __main__ as pipeline_line
-from pipeline import files
 from pipeline.config import HOME
 from pipeline.store import FeatureStore
 from pipeline.watch import MUCH_FAILED, check_recent, find_overdue
@@ -28,10 +27,7 @@ PATIENCE = timedelta(hours=24)
 TUESDAY, WEDNESDAY, HALF_DAY = date(2026, 11, 24), date(2026, 11, 25), date(2026, 11, 27)
 
 
-@pytest.fixture(autouse=True)
-def skip_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test here outlives a power failure."""
-    monkeypatch.setattr(files.os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,23 +118,33 @@ def contest(tmp_path: Path, hub: HubServer, champion: Path, mini_data: LocalFold
     return Contest(hub, champion, settings, champion.parent / "parity_set.csv", mini_data, fingerprint)
 
 
-def teach_run(folder: Path, reading: Reading, fingerprint: str, seed: int = 1) -> Path:
-    """Write a run folder of a whole one-layer model that has learnt ``reading``."""
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification
+def make_config(vocab_size: int, **more: Any) -> Any:
+    """Return the shape of a one-layer BERT; ``more`` is what else its configuration says."""
+    from transformers import BertConfig
 
-    torch.manual_seed(seed)
-    names = dict(enumerate(LABELS))
-    words = [*WORDS, *" ".join(SIGN_OF).split(), "acme", "bolt"]
-    tokenizer = make_tokenizer(words)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
+    return BertConfig(
+        vocab_size=vocab_size,
         hidden_size=32,
         num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
         initializer_range=0.3,
+        **more,
+    )
+
+
+def teach_run(folder: Path, reading: Reading, fingerprint: str, seed: int = 1) -> Path:
+    """Write a run folder of a whole one-layer model that has learnt ``reading``."""
+    import torch
+    from transformers import BertForSequenceClassification
+
+    torch.manual_seed(seed)
+    names = dict(enumerate(LABELS))
+    words = [*WORDS, *" ".join(SIGN_OF).split(), "acme", "bolt"]
+    tokenizer = make_tokenizer(words)
+    config = make_config(
+        len(tokenizer),
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         id2label=names,

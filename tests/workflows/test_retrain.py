@@ -14,7 +14,7 @@ from tests.hub_login import PREFIX
 from tests.hub_server import HubServer
 from tests.pipeline.made_model import ADAPTER, COMMIT, make_tokenizer, write_parity_set
 from tests.training import conftest as made
-from tests.training.test_promote import KEYS, PAIRS, SIGN_OF, pay_attention, read_well, teach_run
+from tests.training.test_promote import KEYS, PAIRS, SIGN_OF, make_config, pay_attention, read_well, teach_run
 from tests.training.test_readers import DATASETS, publish
 from training.promote import read_test_rows
 from training.readers import LocalFolder
@@ -52,20 +52,11 @@ def hub(sandbox: Sandbox, mini_root: Path, tmp_path: Path) -> Iterator[HubServer
 def make_teachable_base(folder: Path) -> Path:
     """Write an untrained encoder that looks at nothing but the words which decide a label."""
     import torch
-    from transformers import BertConfig, BertForSequenceClassification
+    from transformers import BertForSequenceClassification
 
     torch.manual_seed(1)
     tokenizer = make_tokenizer([*made.WORDS, *" ".join(SIGN_OF).split(), "acme", "bolt"])
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        initializer_range=0.3,
-    )
-    model = BertForSequenceClassification(config)
+    model = BertForSequenceClassification(make_config(len(tokenizer)))
     pay_attention(model, tokenizer.convert_tokens_to_ids(["[CLS]", *KEYS]))
     model.bert.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -163,8 +163,8 @@ def test_a_long_text_is_cut(fork: Fork) -> None:
     ("edit", "said"),
     [
         (("min_headlines = 1 ", "min_headlines = 0 "), "differs from the base in validate"),
-        (('model = "default_model"', 'model = "elsewhere"'), "differs from the base in score"),
-        (("# What a non-programmer may edit.", "# Edited."), r"settings\.toml:1: differs"),
+        (('model = "../default_model"', 'model = "elsewhere"'), "differs from the base in score"),
+        (("# The recorded day's own settings", "# Edited"), r"settings\.toml:1: differs"),
         (("# what export-model exports", "# another comment"), "differs from the base"),
         (("# its commit, 40 hex digits", "# another comment"), "differs from the base"),
         (("[sessions]", "\n[sessions]"), "differs from the base"),
