@@ -7,7 +7,10 @@ from pipeline.config import HOME, Settings, load_settings
 SAMPLE = HOME / "sample_day"
 SETTINGS_PATH = SAMPLE / "settings.toml"
 NOW = "2026-11-20T21:35:00Z"
-REPLAY = ["--settings", str(SETTINGS_PATH), "--replay", str(SAMPLE / "feeds"), "--now", NOW]
+PLACES = ["--settings", str(SETTINGS_PATH)]
+"""Options of a verb that is to go by the recorded day's settings."""
+
+REPLAY = [*PLACES, "--replay", str(SAMPLE / "feeds"), "--now", NOW]
 """Options of a run of the recorded day."""
 
 

@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError
 from pipeline.files import compute_sha256
 from tests.daily_line import impatient_settings
 from tests.feed_server import Answer, FeedServer
-from tests.sample import sample_settings
+from tests.sample import PLACES, sample_settings
 
 BODY = gzip.compress(b"time,headline\n2026-01-20,Apple beats\n")
 GOOD = compute_sha256(BODY)
@@ -90,7 +90,7 @@ def test_a_private_address_is_not_asked(limits: FetchSettings) -> None:
 def test_a_path_with_another_sha256_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "news.csv"
     path.write_text("time,headline\n2026-01-20,Apple beats\n")
-    argv = ["backfill", str(path), "--start", "2026-01-20", "--end", "2026-01-30", "--time-column", "time"]
+    argv = ["backfill", str(path), *PLACES, "--start", "2026-01-20", "--end", "2026-01-30", "--time-column", "time"]
     assert main([*argv, "--root", str(tmp_path / "store"), "--sha256", GOOD]) == 1
     error = capsys.readouterr().err
     assert error == f"error: {path}: SHA-256 is {compute_sha256(path.read_bytes())}, expected {GOOD}\n"

@@ -27,6 +27,7 @@ from pipeline.run import capture, run_daily
 from pipeline.store import FeatureStore
 from tests.daily_line import COMPANIES, SESSIONS, WordScorer, hash_text, new_report, open_line
 from tests.feed_server import Answer, FeedServer
+from tests.sample import PLACES
 
 from .made_archive import (
     HEADER,
@@ -313,7 +314,7 @@ def test_headlines_that_the_daily_line_has_captured_are_not_written_over(tmp_pat
 
 def options(archive: Path, root: Path, **changes: str) -> list[str]:
     known = {"start": "2026-01-20", "end": "2026-01-30", "root": str(root), "time-column": "time", **changes}
-    return ["backfill", str(archive), *(part for key, value in known.items() for part in (f"--{key}", value))]
+    return ["backfill", str(archive), *PLACES, *(part for key, value in known.items() for part in (f"--{key}", value))]
 
 
 def test_the_verb_tells_what_it_did_and_goes_on_where_it_stopped(

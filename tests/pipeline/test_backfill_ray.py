@@ -26,6 +26,7 @@ from .made_archive import COLUMNS, files_of, made_rows, made_sessions, open_back
 
 pytest.importorskip("ray")
 from pipeline.backfill_ray import open_cluster, score_on_ray  # noqa: E402
+from tests.sample import PLACES
 
 SESSIONS = made_sessions(26)
 
@@ -100,7 +101,7 @@ def test_the_verb_is_quiet_on_ray(
 ) -> None:
     universe = tmp_path / "tickers.csv"
     universe.write_text("ticker,company,aliases,exchange\n" + "".join(f"{c.ticker},{c.name},,\n" for c in COMPANIES))
-    argv = ["backfill", str(archive), "--start", "2026-01-20", "--end", "2026-01-30", "--time-column", "time"]
+    argv = ["backfill", str(archive), *PLACES, "--start", "2026-01-20", "--end", "2026-01-30", "--time-column", "time"]
     argv += ["--root", str(tmp_path / "store"), "--universe", str(universe), "--engine", "ray", "--workers", "2"]
     assert main(argv) == 0
     told = capfd.readouterr()
@@ -113,7 +114,7 @@ def test_without_ray_the_engine_says_what_to_install(
     tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    argv = ["backfill", str(archive), "--start", "2026-01-20", "--end", "2026-01-30", "--time-column", "time"]
+    argv = ["backfill", str(archive), *PLACES, "--start", "2026-01-20", "--end", "2026-01-30", "--time-column", "time"]
     assert main([*argv, "--root", str(tmp_path / "store"), "--engine", "ray"]) == 1
     error = capsys.readouterr().err
     assert "--engine ray needs Ray: pip install -r pipeline/requirements-backfill.txt" in error

@@ -12,7 +12,7 @@ from pipeline.errors import ConfigError
 from pipeline.feeds import list_feeds, unheard_tickers
 from pipeline.pinned import MODELS
 from pipeline.records import Company, Feed
-from tests.sample import SAMPLE, read_settings, sample_settings
+from tests.sample import PLACES, SAMPLE, read_settings, sample_settings
 
 SETTINGS = read_settings()
 
@@ -120,7 +120,7 @@ def test_export_takes_the_adapter_it_is_given_else_the_settings(
 def test_export_without_an_adapter_is_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert main(["export-model", *arguments]) == 1
+    assert main(["export-model", *arguments, *PLACES]) == 1
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -23,6 +23,7 @@ from pipeline.restatement import Restatement, restatement_text
 from pipeline.run import aggregate_sealed
 from pipeline.store import FeatureStore, SessionToSeal
 from tests.daily_line import COMPANIES, SESSIONS, WordScorer, open_line
+from tests.sample import PLACES
 
 from .made_store import edit, fail_at, read_tree
 
@@ -319,7 +320,7 @@ def test_the_verb_tells_what_it_would_do_and_a_dry_run_keeps_nothing(
     root: Path, sealed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(opening, "_clock", lambda now, replay: lambda: LATER)
-    options = ["restate", "--from", "2026-11-02", "--to", "2026-11-03", "--store", str(root)]
+    options = ["restate", *PLACES, "--from", "2026-11-02", "--to", "2026-11-03", "--store", str(root)]
     assert command_line.main([*options, "--dry-run"]) == 0
     dry = capsys.readouterr().out
     assert dry.endswith("dry run: nothing was kept\n")
@@ -338,7 +339,9 @@ def test_what_was_restated_before_a_refused_session_is_told(
 ) -> None:
     monkeypatch.setattr(opening, "_clock", lambda now, replay: lambda: LATER)
     (root / "headlines/2026/2026-11-03.csv").unlink()
-    assert command_line.main(["restate", "--from", "2026-11-02", "--to", "2026-11-10", "--store", str(root)]) == 1
+    assert (
+        command_line.main(["restate", *PLACES, "--from", "2026-11-02", "--to", "2026-11-10", "--store", str(root)]) == 1
+    )
     found = capsys.readouterr()
     assert found.out.count("revision 2") == 1
     assert "2026-11-03.csv: missing, though its session is sealed" in found.err
@@ -357,7 +360,7 @@ def test_what_was_restated_before_a_refused_session_is_told(
 def test_a_bad_range_is_one_line_and_makes_no_store(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], first: str, last: str, message: str
 ) -> None:
-    options = ["restate", "--from", first, "--to", last, "--store", str(tmp_path / "store")]
+    options = ["restate", *PLACES, "--from", first, "--to", last, "--store", str(tmp_path / "store")]
     assert command_line.main(options) == 1
     error = capsys.readouterr().err
     assert message in error

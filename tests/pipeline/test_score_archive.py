@@ -14,13 +14,13 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.archive import read_archive
 from pipeline.backfill import score_locally
-from pipeline.config import HOME
 from pipeline.errors import ConfigError
 from pipeline.score_archive import list_months, list_pairs, pick_month, score_pairs
 from pipeline.score_cache import CachedScorer
 from pipeline.score_file import Scores, read_scores, write_scores
 from pipeline.store import FeatureStore
 from tests.daily_line import COMPANIES, WordScorer
+from tests.sample import PLACES
 
 from .made_archive import COLUMNS, Row, backfill, files_of, made_rows, made_sessions, write_csv
 
@@ -52,7 +52,7 @@ def one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def options(verb: str, archive: Path, universe: Path, *more: object) -> list[str]:
     known = ["--start", "2026-01-20", "--end", f"{SESSIONS[-1].session_date}", "--universe", str(universe)]
     columns = [f"--{name}-column={name}" for name in ("time", "ticker", "source", "url")]
-    return [verb, str(archive), *known, *columns, *map(str, more)]
+    return [verb, str(archive), *PLACES, *known, *columns, *map(str, more)]
 
 
 @pytest.fixture(scope="module")
@@ -272,4 +272,3 @@ def test_an_empty_universe_is_none_given(tmp_path: Path, archive: Path, capsys: 
     argv[argv.index("--universe") + 1] = ""
     assert main(argv) == 0
     assert json.loads(capsys.readouterr().out) == MONTHS
-    assert (HOME / "tickers.csv").exists()

@@ -17,7 +17,7 @@ from pipeline import __main__ as pipeline_line
 from pipeline.config import HOME
 from pipeline.store import FeatureStore
 from pipeline.watch import MUCH_FAILED, check_recent, find_overdue
-from tests.sample import read_settings
+from tests.sample import PLACES, read_settings
 
 from ..daily_line import SESSIONS
 from .made_session import DAY, NEXT_DAY, made_evidence, made_manifest_row, made_rows
@@ -46,7 +46,8 @@ def watch_at(store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                 return now
 
         monkeypatch.setattr(pipeline_line, "datetime", Clock)
-        code = pipeline_line.main(["watch", "--store", str(store.root), "--report", str(tmp_path / "report"), *options])
+        places = [*PLACES, "--store", str(store.root), "--report", str(tmp_path / "report")]
+        code = pipeline_line.main(["watch", *places, *options])
         return code, json.loads((tmp_path / "report" / "report.json").read_text())
 
     return watch
