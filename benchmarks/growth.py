@@ -45,7 +45,7 @@ OTHER_JOBS = 2
 """Jobs of a capture or daily run beside the one that works: model and alert, below a minute each."""
 
 SET_UP_S = 30
-"""Allowed for checkout and installation; installing the daily line took 12 s where docs/OPERATIONS.md was measured."""
+"""Allowed a job for checkout and installation. An assumption, and a term of the minutes."""
 
 TICK_HOURS = (-10.6, -7.6, -4.8, -1.6, 0.6, 14.3)
 """The runs of a session, from its cut-off: four captures, the daily and the catch-up of the morning after."""
