@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from .actions import ACTIONS, OPTIONS, ActionError
 from .expressions import fill, is_met, to_text
 
 GOOD, BAD, SKIPPED = "success", "failure", "skipped"
@@ -208,7 +208,7 @@ class Run:
     def _run_steps(
         self, folder: str, job: Mapping[str, Any], contexts: dict[str, Any], token: str, title: str
     ) -> JobResult:
-        worker = _Worker(self, self.place / folder, contexts, job, token)
+        worker = Worker(self, self.place / folder, contexts, job, token)
         for step in job["steps"]:
             worker.take(step)
         outputs = _fill_all(job.get("outputs", {}), worker.contexts, worker.functions())
@@ -234,7 +234,7 @@ class Run:
         }
 
 
-class _Worker:
+class Worker:
     """One job at work: a workspace, the variables of its steps, and what has become of them so far."""
 
     def __init__(self, run: Run, place: Path, contexts: dict[str, Any], job: Mapping[str, Any], token: str) -> None:
@@ -262,7 +262,7 @@ class _Worker:
         else:
             try:
                 done = self.perform(name, step)
-            except _ActionError as error:
+            except ActionError as error:
                 done = StepResult(name, BAD, str(error))
         self.steps.append(done)
         is_forgiven = bool(step.get("continue-on-error"))
@@ -357,85 +357,6 @@ def refuse_unknown(kind: str, found: Mapping[Any, Any]) -> None:
     assert not unknown, f"{found.get('name', kind)}: {sorted(unknown)} of a {kind} are not played here"
 
 
-class _ActionError(Exception):
-    """A played action that fails as the real one would."""
-
-
-def clone_tip(origin: Path, branch: str, folder: Path) -> None:
-    """Clone one commit deep, as actions/checkout does; the objects are linked, which is quicker than to send them."""
-    command = ["git", "clone", "--quiet", "--no-tags", "--branch", branch, str(origin), str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
-    done = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], check=True, capture_output=True)
-    (folder / ".git" / "shallow").write_bytes(done.stdout)
-
-
-def _check_out(worker: _Worker, options: dict[str, Any]) -> None:
-    assert options.get("persist-credentials") is False, "persist-credentials: false is expected of every checkout"
-    machine = worker.run.machine
-    branch = str(options.get("ref", machine.branch)).removeprefix("refs/heads/")
-    shutil.rmtree(worker.workspace)
-    clone_tip(machine.origin, branch, worker.workspace)
-    machine.prepare(worker.workspace)
-
-
-def _restore(worker: _Worker, options: dict[str, Any]) -> dict[str, str]:
-    kept = worker.run.machine.cache / _slug(options)
-    if not kept.exists():
-        if options.get("fail-on-cache-miss"):
-            raise _ActionError(f"no cache entry for {options['key']}")
-        return {"cache-hit": ""}
-    if not options.get("lookup-only"):
-        shutil.copytree(kept, worker.workspace / options["path"], dirs_exist_ok=True)
-    return {"cache-hit": "true"}
-
-
-def _save(worker: _Worker, options: dict[str, Any]) -> None:
-    shutil.copytree(worker.workspace / options["path"], worker.run.machine.cache / _slug(options))
-
-
-def _upload(worker: _Worker, options: dict[str, Any]) -> None:
-    source, kept = worker.workspace / options["path"], worker.run.place / "artifacts" / options["name"]
-    if kept.exists() and not options.get("overwrite"):
-        raise _ActionError(f"artifact {options['name']} is there already")
-    if source.exists():
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(source, kept)
-    elif options.get("if-no-files-found") == "error":
-        raise _ActionError(f"{options['path']}: no files were found")
-
-
-def _download(worker: _Worker, options: dict[str, Any]) -> None:
-    kept = worker.run.place / "artifacts"
-    found = sorted(kept.glob(options.get("pattern", options.get("name", "*"))))
-    if "name" in options and not found:
-        raise _ActionError(f"artifact {options['name']} not found")
-    is_flat = "name" in options or options.get("merge-multiple")
-    for folder in found:
-        target = worker.workspace / options["path"]
-        shutil.copytree(folder, target if is_flat else target / folder.name, dirs_exist_ok=True)
-
-
-ACTIONS: dict[str, Callable[[_Worker, dict[str, Any]], dict[str, str] | None]] = {
-    "actions/checkout": _check_out,
-    "actions/setup-python": lambda worker, options: None,
-    "actions/cache/restore": _restore,
-    "actions/cache/save": _save,
-    "actions/upload-artifact": _upload,
-    "actions/download-artifact": _download,
-}
-
-
-OPTIONS = {
-    "actions/checkout": {"ref", "persist-credentials"},
-    "actions/setup-python": {"python-version"},
-    "actions/cache/restore": {"path", "key", "fail-on-cache-miss", "lookup-only"},
-    "actions/cache/save": {"path", "key"},
-    "actions/upload-artifact": {"name", "path", "overwrite", "if-no-files-found", "retention-days"},
-    "actions/download-artifact": {"name", "path", "pattern", "merge-multiple"},
-}
-"""What each action may be told; all of it is followed but for how long an artifact is kept."""
-
-
 def _functions(is_fine: bool, root: Path) -> dict[str, Callable[..., Any]]:
     return {
         "success": lambda: is_fine,
@@ -463,11 +384,6 @@ def _fill_all(values: Mapping[str, Any], contexts: Mapping[str, Any], functions:
 def _needs(job: Mapping[str, Any]) -> list[str]:
     found = job.get("needs", [])
     return [found] if isinstance(found, str) else list(found)
-
-
-def _slug(options: Mapping[str, Any]) -> str:
-    """Return the name of a cache entry: it is found again under the same key and for the same path only."""
-    return f"{options['key']} of {options['path']}".replace("/", "_")
 
 
 def _refuse_wider(granted: Mapping[str, str], wanted: Mapping[str, str]) -> None:

@@ -13,8 +13,9 @@ import yaml
 
 from tests.conftest import PROJECT
 
+from .actions import ACTIONS, OPTIONS
 from .expressions import evaluate
-from .runner import ACTIONS, OPTIONS, refuse_unknown
+from .runner import refuse_unknown
 
 FILES = sorted([*(PROJECT / ".github/workflows").glob("*.yml"), *(PROJECT / ".github/actions").glob("*/action.yml")])
 CONTEXTS: dict[str, Any] = dict.fromkeys(
