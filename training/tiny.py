@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 SEED = 0
 WIDTH = 32
 POSITIONS = 514
-"""RoBERTa counts positions from 2; the others never need the last two."""
+"""RoBERTa and MPNet count positions from 2; the others never need the last two."""
 CHARACTERS = [chr(code) for code in range(33, 127)]
 LOWER = [character for character in CHARACTERS if not character.isupper()]
 BERT_TOKENS = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
@@ -58,7 +58,11 @@ def make_tokenizer(architecture: str) -> PreTrainedTokenizerFast:
     """Return a tokenizer over single characters or bytes, built like those of the architecture's released models."""
     if architecture in ("bert", "distilbert"):
         names = TYPED if architecture == "bert" else PLAIN
-        return _wrap(_make_wordpiece(), BERT_TOKENS | {"mask_token": MASK}, names)
+        return _wrap(_make_wordpiece(BERT_TOKENS), BERT_TOKENS | {"mask_token": MASK}, names)
+    if architecture == "mpnet":
+        pieces = _make_wordpiece(ROBERTA_TOKENS)
+        pieces.post_processor = _frame_pair(pieces, ROBERTA_TOKENS, doubled=True)
+        return _wrap(pieces, ROBERTA_TOKENS | {"mask_token": MASK}, PLAIN)
     if architecture == "deberta-v2":
         return _wrap(_make_unigram(), BERT_TOKENS, TYPED)
     if architecture == "qwen2":
@@ -75,9 +79,9 @@ def _wrap(pieces: Tokenizer, special: dict[str, str], names: list[str]) -> PreTr
     return PreTrainedTokenizerFast(tokenizer_object=pieces, model_input_names=names, padding_side="right", **special)
 
 
-def _make_wordpiece() -> Tokenizer:
-    tokens = [*BERT_TOKENS.values(), *LOWER, *(f"##{c}" for c in LOWER), MASK]
-    return BertWordPieceTokenizer({token: i for i, token in enumerate(tokens)}, lowercase=True)._tokenizer
+def _make_wordpiece(special: dict[str, str]) -> Tokenizer:
+    tokens = [*special.values(), *LOWER, *(f"##{c}" for c in LOWER), MASK]
+    return BertWordPieceTokenizer({token: i for i, token in enumerate(tokens)}, lowercase=True, **special)._tokenizer
 
 
 def _make_unigram() -> Tokenizer:

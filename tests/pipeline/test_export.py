@@ -39,6 +39,7 @@ from pipeline.quantize import FAST, MOVED, PLAIN
 from pipeline.score import OnnxScorer
 from pipeline.text import LABELS
 from tests.hub_server import HubServer
+from training.recipe import ARCHITECTURES
 
 from .conftest import Made
 from .made_model import ADAPTER, BASE, COMMIT, PAIRS, make_base, make_run, seal_run, serve_model, write_parity_set
@@ -241,7 +242,7 @@ def train_tiny(folder: Path, architecture: str, method: str, base: Path, made: M
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("architecture", ["bert", "distilbert", "roberta", "deberta-v2", "modernbert", "qwen2"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_is_exported_as_it_was_trained(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, architecture: str, method: str
 ) -> None:

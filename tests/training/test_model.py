@@ -310,7 +310,7 @@ ORDERS = [
 ]
 
 
-@pytest.mark.parametrize("architecture", ["bert", "distilbert", "roberta", "qwen2"])
+@pytest.mark.parametrize("architecture", ["bert", "distilbert", "roberta", "mpnet", "qwen2"])
 @pytest.mark.parametrize("names", ORDERS, ids="-".join)
 def test_a_base_with_our_classes_keeps_its_head_moved_by_name(
     hub: HubServer, tmp_path: Path, names: tuple[str, ...], architecture: str
