@@ -6,9 +6,10 @@ Padding to the longest row of a batch of alike lengths, not to a fixed width, ab
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -26,13 +27,15 @@ POOL_BATCHES = 50
 class Batch:
     """Model inputs int64 (n, length), labels int64 (n,), scores float32 (n,) with NaN where a row has none.
 
-    ``teacher`` holds a teacher's probabilities, float32 (n, 3), None without one.
+    ``teacher`` holds a teacher's probabilities, float32 (n, 3), ``states`` its standardised states, float (n, width);
+    None without one.
     """
 
     inputs: dict[str, torch.Tensor]
     labels: torch.Tensor
     scores: torch.Tensor
     teacher: torch.Tensor | None = None
+    states: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class RowTable:
     scores: torch.Tensor
     tokenizer: PreTrainedTokenizerFast
     teacher: torch.Tensor | None = None
+    states: torch.Tensor | None = None
 
     @property
     def lengths(self) -> list[int]:
@@ -58,6 +62,7 @@ class RowTable:
             self.labels[chosen].to(device),
             self.scores[chosen].to(device),
             None if self.teacher is None else self.teacher[chosen].to(device),
+            None if self.states is None else self.states[chosen].to(device),
         )
 
 
@@ -66,11 +71,13 @@ def tabulate_rows(
     tokenizer: PreTrainedTokenizerFast,
     max_length: int,
     teacher: torch.Tensor | None = None,
+    states: torch.Tensor | None = None,
 ) -> RowTable:
-    """Return ``examples`` ready for batches; ``teacher`` is float32 (n, 3)."""
+    """Return ``examples`` ready for batches; ``teacher`` and ``states`` as in :class:`Batch`."""
     scores = [math.nan if example.score is None else example.score for example in examples]
     labels = torch.tensor([example.label for example in examples])
-    return RowTable(encode_examples(examples, tokenizer, max_length), labels, torch.tensor(scores), tokenizer, teacher)
+    encoded = encode_examples(examples, tokenizer, max_length)
+    return RowTable(encoded, labels, torch.tensor(scores), tokenizer, teacher, states)
 
 
 def encode_examples(
@@ -119,7 +126,6 @@ def predict_probabilities(
     return predict_logits(model, tokenizer, encoded, batch_size)[:, : len(LABELS)].softmax(dim=1)
 
 
-@torch.inference_mode()
 def predict_logits(
     model: torch.nn.Module,
     tokenizer: PreTrainedTokenizerFast,
@@ -127,14 +133,33 @@ def predict_logits(
     batch_size: int = 64,
 ) -> torch.Tensor:
     """Return float32 (n, outputs of the model) on the CPU, in the order of ``encoded``; sets evaluation mode."""
+    return predict_outputs(model, tokenizer, encoded, lambda output: output.logits, batch_size)
+
+
+@torch.inference_mode()
+def predict_outputs(
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerFast,
+    encoded: Sequence[dict[str, list[int]]],
+    read: Callable[[Any], torch.Tensor],
+    batch_size: int = 64,
+    **options: bool,
+) -> torch.Tensor:
+    """Return what ``read`` takes of the model's output, float32 (n, ...) on the CPU, in the order of ``encoded``.
+
+    ``options`` go to the model; it is put in evaluation mode.
+    """
     model.eval()
     device = next(model.parameters()).device
     batches = list(_in_length_order(encoded, batch_size))
-    logits = torch.cat(
-        [model(**pad_batch([encoded[i] for i in rows], tokenizer, device)).logits.float().cpu() for rows in batches]
+    found = torch.cat(
+        [
+            read(model(**pad_batch([encoded[i] for i in rows], tokenizer, device), **options)).float().cpu()
+            for rows in batches
+        ]
     )
-    result = torch.empty_like(logits)
-    result[[i for rows in batches for i in rows]] = logits
+    result = torch.empty_like(found)
+    result[[i for rows in batches for i in rows]] = found
     return result
 
 

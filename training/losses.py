@@ -34,6 +34,7 @@ class Objective:
     teacher_weight: float = 0.0
     teacher_temperature: float = 1.0
     r_drop: float = 0.0
+    state_weight: float = 0.0
 
     @property
     def passes(self) -> int:
@@ -51,6 +52,7 @@ def choose_objective(recipe: Recipe, labels: Iterable[int], device: torch.device
         recipe.teacher_weight,
         recipe.teacher_temperature,
         recipe.r_drop,
+        recipe.state_weight,
     )
 
 
@@ -65,18 +67,24 @@ def weigh_classes(labels: Iterable[int]) -> torch.Tensor:
     return torch.tensor([total / (len(counts) * counts[i]) if counts[i] else 1.0 for i in range(CLASSES)])
 
 
-def compute_loss(logits: torch.Tensor, batch: Batch, objective: Objective) -> torch.Tensor:
+def compute_loss(
+    logits: torch.Tensor, batch: Batch, objective: Objective, projected: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return the loss of the batch's n rows, from the logits of ``objective.passes`` readings of it.
 
     ``logits`` float (n, 3), or (n, 4) with a separate score output; with ``r_drop`` (2n, ...), the first reading's
     rows before the second's. Two readings count by the mean of their losses, plus ``r_drop`` times
-    :func:`compare_passes`.
+    :func:`compare_passes`. ``projected``, the states mapped to the teacher's width, adds ``state_weight`` times
+    :func:`compare_states`.
     """
-    if objective.passes == 1:
-        return compute_pass(logits, batch, objective)
-    first, second = logits.chunk(2)
-    loss = (compute_pass(first, batch, objective) + compute_pass(second, batch, objective)) / 2
-    return loss + objective.r_drop * compare_passes(first[:, :CLASSES], second[:, :CLASSES])
+    readings = logits.chunk(objective.passes)
+    loss = torch.stack([compute_pass(reading, batch, objective) for reading in readings]).mean()
+    if objective.r_drop:
+        first, second = readings
+        loss = loss + objective.r_drop * compare_passes(first[:, :CLASSES], second[:, :CLASSES])
+    if projected is not None and batch.states is not None:
+        loss = loss + objective.state_weight * compare_states(projected, batch.states)
+    return loss
 
 
 def compute_pass(logits: torch.Tensor, batch: Batch, objective: Objective) -> torch.Tensor:
@@ -114,6 +122,11 @@ def compare_passes(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """
     one, other = functional.log_softmax(first, dim=1), functional.log_softmax(second, dim=1)
     return ((one.exp() - other.exp()) * (one - other)).sum() / (2 * len(first))
+
+
+def compare_states(projected: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared difference of ``projected``, float (passes * n, width), and ``states``, (n, width)."""
+    return (projected.view(-1, *states.shape) - states.float()).square().mean()
 
 
 def compare_scores(logits: torch.Tensor, scores: torch.Tensor, head: str) -> torch.Tensor:

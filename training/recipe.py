@@ -62,7 +62,9 @@ class Recipe:
     plus ``score_weight`` times the squared error on continuous scores, read from p_positive - p_negative
     (``score_head`` "difference") or from an output of its own ("separate"); and, with ``teachers`` (run folders),
     ``teacher_weight`` in 0..1 for their mean probabilities at ``teacher_temperature`` against 1 - that for the hard
-    labels. ``r_drop`` times the divergence between two passes under different dropout is added.
+    labels. ``r_drop`` times the divergence between two passes under different dropout is added, and ``state_weight``
+    times the squared error of a linear map from the state of the first token to the teacher's, each dimension of
+    which has mean 0 and deviation 1; that needs exactly one teacher, a run folder.
 
     More rows. An epoch may take a row's other version in its place: with probability ``flip_share`` the one whose
     direction and label are turned round, with ``swap_share`` the one about another company. It may add
@@ -107,6 +109,7 @@ class Recipe:
     teachers: list[str] = field(default_factory=list)
     teacher_weight: float = 0.0
     teacher_temperature: float = 1.0
+    state_weight: float = 0.0
     flip_share: float = 0.0
     swap_share: float = 0.0
     written_rows: int = 0
@@ -205,6 +208,7 @@ def shrink_recipe(recipe: Recipe) -> Recipe:
         corpus="",
         teacher_weight=0.0,
         teacher_temperature=1.0,
+        state_weight=0.0,
         train_limit=SMOKE_ROWS,
         epoch_rows=SMOKE_ROWS if recipe.mix else 0,
         epochs=min(2, recipe.epochs),
@@ -254,6 +258,7 @@ def _check_values(place: str, recipe: Recipe) -> None:
         (recipe.score_weight and no_scores, "score_weight", "0 without fiqa, the one source with scores"),
         (recipe.fiqa_labels != "fixed" and no_scores, "fiqa_labels", "'fixed' without fiqa"),
         (recipe.teacher_temperature != 1 and not recipe.teachers, "teacher_temperature", "1.0 without teachers"),
+        (recipe.state_weight and len(recipe.teachers) != 1, "state_weight", "0 unless there is exactly one teacher"),
         (recipe.unlabelled_rows and not recipe.teachers, "unlabelled_rows", "0 without teachers to label them"),
         (bool(recipe.unlabelled_rows) != bool(recipe.corpus), "corpus", "a file with unlabelled_rows, else none"),
     ):
@@ -368,5 +373,6 @@ _RULES: tuple[Rule, ...] = (
     ("unlabelled_rows", *within(0, 10**9)),
     ("teachers", lambda value: all(type(one) is str and one for one in value), "folders, as a list of strings"),
     ("teacher_weight", *within(0, 1)),
+    ("state_weight", *within(0, 100)),
     ("teacher_temperature", *within(0.1, 20)),
 )

@@ -124,7 +124,8 @@ def take_step(fitting: Fitting, rows: Sequence[int]) -> torch.Tensor:
         with contextlib.nullcontext() if is_last else accelerator.no_sync(fitting.model):
             batch = fitting.rows.load_batch(share or rows[:1], accelerator.device)
             inputs = repeat_inputs(batch.inputs, fitting.objective.passes)
-            mean = compute_loss(fitting.model(**inputs).logits, batch, fitting.objective)
+            output = fitting.model(**inputs, output_hidden_states=batch.states is not None)
+            mean = compute_loss(output.logits, batch, fitting.objective, output.get("projected"))
             # Processes' gradients are averaged, so each stands for its share of the batch times their number.
             accelerator.backward(mean * (len(share) * accelerator.num_processes / len(rows)))
             loss += mean.detach() * (len(share) / len(rows))

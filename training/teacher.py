@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -34,6 +34,25 @@ def ask_teachers(folders: Sequence[Path], rows: Sequence[Example], device: torch
 
     with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):
         return np.mean([load_scorer(folder)(rows) for folder in tqdm(folders, desc="teachers", leave=False)], axis=0)
+
+
+def ask_teacher_states(
+    folder: Path, rows: Sequence[Example], device: torch.device, is_bf16: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the probabilities, float32 (n, 3), and standardised states, float16 (n, width), of the run in ``folder``.
+
+    Raises:
+        ModelError: it is no run folder; an exported model shows no states.
+    """
+    from .batches import encode_examples
+    from .model import load_run
+    from .states import read_states, standardise
+
+    model, tokenizer, max_length = load_run(folder)
+    encoded = encode_examples(rows, tokenizer, max_length)
+    with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):
+        logits, states = read_states(cast(torch.nn.Module, model).to(device), tokenizer, encoded)
+    return logits.softmax(dim=1), standardise(states).half()
 
 
 def describe_teacher(folder: Path, rows: Rows) -> dict[str, Any]:

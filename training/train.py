@@ -34,8 +34,9 @@ from .readers import DataSource
 from .recipe import Recipe
 from .rows import Rows, read_rows
 from .run_folder import describe_run, measure_cost, write_run
+from .states import add_projection, drop_projection
 from .steps import TrainingError, deterministic_algorithms
-from .teacher import ask_teachers
+from .teacher import ask_teacher_states, ask_teachers
 from .unfinished import (
     CHECKPOINT,
     begin_unfinished,
@@ -139,16 +140,20 @@ def fit_recipe(
     epochs = plan_rows(rows.train, recipe, Random(recipe.seed))
     held_out = [example.text for example in rows.held_out]
     examples, epochs = enrich_rows(rows.train, rows.headlines, held_out, epochs, recipe, Random(recipe.seed))
-    teacher = _ask_teachers(recipe, examples, accelerator)
+    teacher, states = _ask_teachers(recipe, examples, accelerator)
     seed_everything(recipe.seed)
     model, tokenizer = build_model(recipe)
+    hook = None if states is None else add_projection(model, states.shape[1])
     if accelerator.process_index:
         seed_everything(recipe.seed + accelerator.process_index)  # the same weights, but dropout of its own
-    table = tabulate_rows(examples, tokenizer, recipe.max_length, teacher)
+    table = tabulate_rows(examples, tokenizer, recipe.max_length, teacher, states)
     labels = (examples[i].label for i in epochs[0])
     objective = choose_objective(recipe, labels, accelerator.device)
     fit = fit_model(accelerator, model, recipe, table, rows.validation, epochs, objective, store, state)
-    return accelerator.unwrap_model(model, keep_fp32_wrapper=False), tokenizer, fit
+    model = accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    if hook is not None:
+        drop_projection(model, hook)
+    return model, tokenizer, fit
 
 
 def is_main_process() -> bool:
@@ -168,8 +173,12 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _ask_teachers(recipe: Recipe, examples: Sequence[Example], accelerator: Accelerator) -> torch.Tensor | None:
+def _ask_teachers(
+    recipe: Recipe, examples: Sequence[Example], accelerator: Accelerator
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     if not recipe.teachers:
-        return None
-    is_bf16 = accelerator.mixed_precision == "bf16"
-    return torch.from_numpy(ask_teachers([*map(Path, recipe.teachers)], examples, accelerator.device, is_bf16)).float()
+        return None, None
+    folders, is_bf16 = [*map(Path, recipe.teachers)], accelerator.mixed_precision == "bf16"
+    if recipe.state_weight:
+        return ask_teacher_states(folders[0], examples, accelerator.device, is_bf16)
+    return torch.from_numpy(ask_teachers(folders, examples, accelerator.device, is_bf16)).float(), None

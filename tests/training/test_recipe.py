@@ -166,6 +166,16 @@ SMOKE = [
     ("seed = 42", "seed = 42\nteachers = [1]", "teachers is [1]; expected folders, as a list of strings"),
     ("seed = 42", 'seed = 42\nteachers = [""]', "teachers is ['']; expected folders, as a list of strings"),
     ("seed = 42", 'seed = 42\nteacher = "runs/x"', "unknown key 'teacher'"),
+    (
+        "seed = 42",
+        "seed = 42\nstate_weight = 1.0",
+        "state_weight is 1.0; expected 0 unless there is exactly one teacher",
+    ),
+    (
+        "seed = 42",
+        'seed = 42\nteachers = ["runs/x", "runs/y"]\nteacher_weight = 0.5\nstate_weight = 1.0',
+        "state_weight is 1.0; expected 0 unless there is exactly one teacher",
+    ),
     ("seed = 42", "seed = 42\nunlabelled_rows = 5", "unlabelled_rows is 5; expected 0 without teachers to label them"),
     ("seed = 42", 'seed = 42\ncorpus = "a.parquet"', "corpus is 'a.parquet'; expected a file with unlabelled_rows"),
     (

@@ -168,6 +168,7 @@ def test_a_run_with_every_switch_goes_on_too(
         teachers=[str(whole)],
         teacher_weight=0.5,
         teacher_temperature=2.0,
+        state_weight=1.0,
         accumulate=2,
         learning_rate=1e-3,
     )
