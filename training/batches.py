@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from pipeline.text import LABELS
@@ -143,11 +144,12 @@ def predict_outputs(
     encoded: Sequence[dict[str, list[int]]],
     read: Callable[[Any], torch.Tensor],
     batch_size: int = 64,
+    title: str = "",
     **options: bool,
 ) -> torch.Tensor:
     """Return what ``read`` takes of the model's output, float32 (n, ...) on the CPU, in the order of ``encoded``.
 
-    ``options`` go to the model; it is put in evaluation mode.
+    ``options`` go to the model; it is put in evaluation mode. A ``title`` shows progress under that name.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -155,7 +157,7 @@ def predict_outputs(
     found = torch.cat(
         [
             read(model(**pad_batch([encoded[i] for i in rows], tokenizer, device), **options)).float().cpu()
-            for rows in batches
+            for rows in tqdm(batches, desc=title, mininterval=5, leave=False, disable=not title)
         ]
     )
     result = torch.empty_like(found)

@@ -28,7 +28,7 @@ def read_states(
     def read(output: Any) -> torch.Tensor:
         return torch.cat([output.logits, find_state(output)], dim=1)
 
-    found = predict_outputs(model, tokenizer, encoded, read, output_hidden_states=True)
+    found = predict_outputs(model, tokenizer, encoded, read, title="teacher", output_hidden_states=True)
     width = found.shape[1] - int(model.config.num_labels)  # type: ignore[union-attr, arg-type]
     return found[:, :-width], found[:, -width:]
 
