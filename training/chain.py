@@ -1,6 +1,6 @@
 """A recipe -> the encoder and the teachers it builds on, made first where they are not there yet.
 
-`runs/finance` is made by encoders/finance.toml, `runs/augmented-seed43` by recipes/augmented.toml under seed 43.
+`runs/finance` is made by encoders/finance.toml, `runs/mpnet-seed42` by recipes/mpnet.toml under seed 42.
 """
 
 from __future__ import annotations
