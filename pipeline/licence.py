@@ -44,7 +44,7 @@ def derive_licence(recipe: Mapping[str, Any], base: str, teachers: Sequence[Mapp
     """Return the licence of weights trained by ``recipe`` (its parsed TOML) from ``base`` (an id).
 
     Training rows come from the sources of "repeats" or "mix". ``teachers`` are provenance.json's, in the order of the
-    recipe's "teachers"; one that records no "licence" passes on terms that are not known, and so does a "corpus".
+    recipe's "teachers"; one that records no "licence" passes on terms that are not known, and so do "unlabelled" texts.
     """
     parts = [_describe_source(source) for source in recipe.get("repeats") or recipe.get("mix") or ()]
     if not parts:
@@ -69,8 +69,9 @@ def _describe_headlines(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, s
             for source in SOURCES
             if source not in (recipe.get("repeats") or recipe.get("mix") or {})
         )
-    if recipe.get("corpus"):
-        yield f"headlines of {recipe['corpus']}", UNKNOWN, "their terms are not stated"
+    older = [recipe["corpus"]] if recipe.get("corpus") else []  # what recipes called their one file before 2026-11-28
+    for name in recipe.get("unlabelled") or older:
+        yield f"headlines of {name.partition('#')[0]}", UNKNOWN, "their terms are not stated"
 
 
 def _describe_teachers(names: Sequence[str], known: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:

@@ -22,7 +22,7 @@ Epochs = list[list[int]]
 
 def enrich_rows(
     train: Sequence[Example],
-    headlines: Sequence[str],
+    headlines: Sequence[Sequence[str]],
     held_out: Sequence[str],
     epochs: Epochs,
     recipe: Recipe,
@@ -30,19 +30,22 @@ def enrich_rows(
 ) -> tuple[list[Example], Epochs]:
     """Return ``train`` and what ``recipe`` adds to it, and the ``epochs`` with indices into all of these.
 
-    Every epoch gets ``written_rows`` of its own, and its share of ``headlines``: no headline comes twice. Of both those
-    near a text of ``held_out`` (:func:`find_near`) are left out. Deterministic under ``random``, of which nothing is
-    drawn for a recipe that adds nothing.
+    Every epoch gets ``written_rows`` of its own, and its share of each file's ``headlines``: none of a file comes
+    twice. Of both those near a text of ``held_out`` (:func:`find_near`) are left out. Deterministic under ``random``,
+    of which nothing is drawn for a recipe that adds nothing.
     """
     added, varied = vary_rows(train, epochs, recipe, random)
     epochs = withdraw_near(epochs, varied, len(train), added, held_out)
     written = write_examples(recipe.written_rows * recipe.epochs, random) if recipe.written_rows else []
     written = keep_far(written, held_out)
-    paired = pair_headlines(headlines, random)
-    unlabelled = keep_far([Example(text, target, UNLABELLED, None, "unlabelled") for text, target in paired], held_out)
+    rows = [*train, *added, *written]
     epochs = share_rows(epochs, len(train) + len(added), len(written))
-    epochs = share_rows(epochs, len(train) + len(added) + len(written), len(unlabelled))
-    return [*train, *added, *written, *unlabelled], epochs
+    for texts in headlines:
+        paired = pair_headlines(texts, random)
+        unlabelled = keep_far([Example(text, name, UNLABELLED, None, "unlabelled") for text, name in paired], held_out)
+        epochs = share_rows(epochs, len(rows), len(unlabelled))
+        rows += unlabelled
+    return rows, epochs
 
 
 def withdraw_near(

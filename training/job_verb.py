@@ -64,7 +64,7 @@ def check_recipe(path: str, seed: int | None, base: str) -> Recipe:
     recipe = load_recipe(PROJECT / path)
     recipe = replace_base(recipe, base) if base else recipe
     recipe = recipe if seed is None else reseed_recipe(recipe, seed)
-    if recipe.corpus or recipe.base.startswith(ENCODER):
+    if recipe.unlabelled or recipe.base.startswith(ENCODER):
         raise RecipeError(f"{path}: needs unlabelled headlines, which no public server has; expected a recipe without")
     return recipe
 

@@ -63,13 +63,14 @@ class Recipe:
     (``score_head`` "difference") or from an output of its own ("separate"); and, with ``teachers`` (run folders),
     ``teacher_weight`` in 0..1 for their mean probabilities at ``teacher_temperature`` against 1 - that for the hard
     labels. ``r_drop`` times the divergence between two passes under different dropout is added, and ``state_weight``
-    times the squared error of a linear map from the state of the first token to the teacher's, each dimension of
-    which has mean 0 and deviation 1; that needs exactly one teacher, a run folder.
+    times the squared error of a linear map from the state of the first token to the teachers' side by side, each
+    dimension with mean 0 and deviation 1; the teachers must be run folders then.
 
     More rows. An epoch may take a row's other version in its place: with probability ``flip_share`` the one whose
     direction and label are turned round, with ``swap_share`` the one about another company. It may add
-    ``written_rows`` generated from the project's own sentence patterns, and ``unlabelled_rows`` headlines of
-    ``corpus``, a Parquet file of the data folder, which the teachers alone label.
+    ``written_rows`` generated from the project's own sentence patterns, and of every file in ``unlabelled`` that many
+    texts, which the teachers alone label: FILE or FILE#COLUMN, a Parquet file of the data folder and its column of
+    texts (``headline`` where none is named).
 
     Steps. ``batch_size`` rows a step, in ``accumulate`` parts. ``layer_decay`` multiplies the learning rate once per
     layer below the head. ``warmup_share`` of the steps raise the learning rate
@@ -113,8 +114,7 @@ class Recipe:
     flip_share: float = 0.0
     swap_share: float = 0.0
     written_rows: int = 0
-    unlabelled_rows: int = 0
-    corpus: str = ""
+    unlabelled: dict[str, int] = field(default_factory=dict)
     layers: int = 0
     layer_decay: float = 1.0
     accumulate: int = 1
@@ -204,8 +204,7 @@ def shrink_recipe(recipe: Recipe) -> Recipe:
         teachers=[],
         layers=0,
         written_rows=min(recipe.written_rows, SMOKE_WRITTEN),
-        unlabelled_rows=0,
-        corpus="",
+        unlabelled={},
         teacher_weight=0.0,
         teacher_temperature=1.0,
         state_weight=0.0,
@@ -258,9 +257,8 @@ def _check_values(place: str, recipe: Recipe) -> None:
         (recipe.score_weight and no_scores, "score_weight", "0 without fiqa, the one source with scores"),
         (recipe.fiqa_labels != "fixed" and no_scores, "fiqa_labels", "'fixed' without fiqa"),
         (recipe.teacher_temperature != 1 and not recipe.teachers, "teacher_temperature", "1.0 without teachers"),
-        (recipe.state_weight and len(recipe.teachers) != 1, "state_weight", "0 unless there is exactly one teacher"),
-        (recipe.unlabelled_rows and not recipe.teachers, "unlabelled_rows", "0 without teachers to label them"),
-        (bool(recipe.unlabelled_rows) != bool(recipe.corpus), "corpus", "a file with unlabelled_rows, else none"),
+        (recipe.state_weight and not recipe.teachers, "state_weight", "0 without teachers"),
+        (recipe.unlabelled and not recipe.teachers, "unlabelled", "none without teachers to label them"),
     ):
         if is_wrong:
             raise RecipeError(f"{place}: {key} is {getattr(recipe, key)!r}; expected {expected}")
@@ -273,6 +271,11 @@ def _check_rows(place: str, recipe: Recipe) -> None:
         if source not in SOURCES or type(count) is not int or not 1 <= count <= 100:
             raise RecipeError(
                 f"{place}: repeats.{source} is {count!r}; expected 1..100 for one of {', '.join(SOURCES)}"
+            )
+    for file, count in recipe.unlabelled.items():
+        if not file.partition("#")[0] or type(count) is not int or not 1 <= count <= 10**9:
+            raise RecipeError(
+                f"{place}: unlabelled.{file!r} is {count!r}; expected 1..1000000000 for FILE or FILE#COLUMN"
             )
     for source, share in recipe.mix.items():
         if source not in SOURCES or type(share) not in (int, float) or not 0 < share <= 1:
@@ -370,7 +373,6 @@ _RULES: tuple[Rule, ...] = (
     ("flip_share", *within(0, 1)),
     ("swap_share", *within(0, 1)),
     ("written_rows", *within(0, 10**9)),
-    ("unlabelled_rows", *within(0, 10**9)),
     ("teachers", lambda value: all(type(one) is str and one for one in value), "folders, as a list of strings"),
     ("teacher_weight", *within(0, 1)),
     ("state_weight", *within(0, 100)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from .corpus import draw_headlines
+from .corpus import COLUMN, draw_headlines
 from .data import Example, load_examples
 from .fiqa import choose_thresholds, relabel_scores
 from .readers import DataSource
@@ -19,7 +19,8 @@ class Rows:
 
     Train and validation carry the recipe's FiQA classes (``thresholds``), test always the fixed ones. ``examples`` are
     all rows as published, which ``splits`` indexes; ``relabelled`` the same with the recipe's classes on every side.
-    ``headlines`` are the recipe's unlabelled ones, none of them a text of validation or test.
+    ``headlines`` are the recipe's unlabelled ones, none of them a text of validation or test: of each file those of
+    all epochs.
     """
 
     examples: list[Example]
@@ -30,7 +31,7 @@ class Rows:
     train: list[Example]
     validation: list[Example]
     test: list[Example]
-    headlines: list[str]
+    headlines: list[list[str]]
 
     @property
     def held_out(self) -> list[Example]:
@@ -61,10 +62,12 @@ def read_rows(recipe: Recipe, data: DataSource) -> Rows:
     )
 
 
-def draw_unlabelled(recipe: Recipe, data: DataSource, examples: list[Example], splits: Splits) -> list[str]:
-    """Return the headlines of all the recipe's epochs, [] for a recipe without."""
-    if not recipe.unlabelled_rows:
-        return []
+def draw_unlabelled(recipe: Recipe, data: DataSource, examples: list[Example], splits: Splits) -> list[list[str]]:
+    """Return of every file of ``recipe.unlabelled`` the texts of all epochs."""
     held_out = {examples[i].text for i in (*splits.validation, *splits.test)}
-    count = recipe.unlabelled_rows * recipe.epochs
-    return draw_headlines(data.find_file(recipe.corpus), count, held_out, Random(recipe.seed))
+    found = []
+    for name, count in recipe.unlabelled.items():
+        file, _, column = name.partition("#")
+        drawn = (data.find_file(file), count * recipe.epochs, held_out, Random(recipe.seed))
+        found.append(draw_headlines(*drawn, column or COLUMN))
+    return found

@@ -87,7 +87,7 @@ def describe_run(recipe: Recipe, data: DataSource, rows: Rows, device: torch.dev
         "data": describe_data(data, rows.examples),
         "splits": rows.fingerprints,
         "teachers": teachers,
-        "corpus": describe_corpus(recipe, data),
+        "unlabelled": describe_unlabelled(recipe, data),
         "contamination": known,
         **describe_libraries(device),
         "processes": processes,
@@ -115,9 +115,10 @@ def describe_encoder(base: str, fingerprints: Mapping[str, str]) -> dict[str, An
         return {"sha256": hash_file(folder / PROVENANCE), "base": record["base"], "corpus": record["corpus"]}
 
 
-def describe_corpus(recipe: Recipe, data: DataSource) -> dict[str, str] | None:
-    """Return {"file", "sha256"} of the recipe's unlabelled headlines, None without."""
-    return {"file": recipe.corpus, "sha256": hash_file(data.find_file(recipe.corpus))} if recipe.corpus else None
+def describe_unlabelled(recipe: Recipe, data: DataSource) -> dict[str, str]:
+    """Return the SHA-256 of every file of unlabelled texts."""
+    files = sorted({name.partition("#")[0] for name in recipe.unlabelled})
+    return {file: hash_file(data.find_file(file)) for file in files}
 
 
 def describe_libraries(device: torch.device) -> dict[str, Any]:

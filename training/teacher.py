@@ -36,23 +36,29 @@ def ask_teachers(folders: Sequence[Path], rows: Sequence[Example], device: torch
         return np.mean([load_scorer(folder)(rows) for folder in tqdm(folders, desc="teachers", leave=False)], axis=0)
 
 
-def ask_teacher_states(
-    folder: Path, rows: Sequence[Example], device: torch.device, is_bf16: bool
+def ask_states(
+    folders: Sequence[Path], rows: Sequence[Example], device: torch.device, is_bf16: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the probabilities, float32 (n, 3), and standardised states, float16 (n, width), of the run in ``folder``.
+    """Return the mean probabilities, float32 (n, 3), of the runs in ``folders``, and their states.
+
+    States are standardised and side by side, float16 (n, sum of their widths).
 
     Raises:
-        ModelError: it is no run folder; an exported model shows no states.
+        ModelError: a folder holds no run; an exported model shows no states.
     """
     from .batches import encode_examples
     from .model import load_run
     from .states import read_states, standardise
 
-    model, tokenizer, max_length = load_run(folder)
-    encoded = encode_examples(rows, tokenizer, max_length)
-    with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):
-        logits, states = read_states(cast(torch.nn.Module, model).to(device), tokenizer, encoded)
-    return logits.softmax(dim=1), standardise(states).half()
+    probabilities, states = [], []
+    for folder in folders:
+        model, tokenizer, max_length = load_run(folder)
+        encoded = encode_examples(rows, tokenizer, max_length)
+        with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):
+            logits, found = read_states(cast(torch.nn.Module, model).to(device), tokenizer, encoded)
+        probabilities.append(logits.softmax(dim=1))
+        states.append(standardise(found).half())
+    return torch.stack(probabilities).mean(dim=0), torch.cat(states, dim=1)
 
 
 def describe_teacher(folder: Path, rows: Rows) -> dict[str, Any]:

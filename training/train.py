@@ -36,7 +36,7 @@ from .rows import Rows, read_rows
 from .run_folder import describe_run, measure_cost, write_run
 from .states import add_projection, drop_projection
 from .steps import TrainingError, deterministic_algorithms
-from .teacher import ask_teacher_states, ask_teachers
+from .teacher import ask_states, ask_teachers
 from .unfinished import (
     CHECKPOINT,
     begin_unfinished,
@@ -180,5 +180,5 @@ def _ask_teachers(
         return None, None
     folders, is_bf16 = [*map(Path, recipe.teachers)], accelerator.mixed_precision == "bf16"
     if recipe.state_weight:
-        return ask_teacher_states(folders[0], examples, accelerator.device, is_bf16)
+        return ask_states(folders, examples, accelerator.device, is_bf16)
     return torch.from_numpy(ask_teachers(folders, examples, accelerator.device, is_bf16)).float(), None

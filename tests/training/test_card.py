@@ -51,6 +51,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "encoder runs/finance: its headlines' terms are not stated",
         ),
         (
+            {"repeats": {"twitter": 1}, "unlabelled": {"unlabelled/wire.parquet#lead": 5}},
+            MINILM,
+            "other",
+            "No terms are known for: headlines of unlabelled/wire.parquet",
+        ),
+        (
             {"repeats": {"twitter": 1}, "corpus": "unlabelled/wire.parquet"},
             MINILM,
             "other",

@@ -35,8 +35,8 @@ STUDENT = replace(
     name="student",
     teachers=["runs/teacher-seed42", "runs/teacher-seed43"],
     teacher_weight=0.5,
-    unlabelled_rows=20,
-    corpus=CORPUS,
+    state_weight=1.0,
+    unlabelled={CORPUS: 20},
 )
 
 
@@ -72,7 +72,7 @@ def test_a_student_is_trained_from_nothing_but_data(
     found = json.loads(Path("runs/student-seed42/provenance.json").read_text())
     assert found["base"]["id"] == "random:bert"
     assert found["encoder"]["base"] == found["base"]
-    assert found["encoder"]["corpus"]["file"] == found["corpus"]["file"] == CORPUS
+    assert [found["encoder"]["corpus"]["file"], *found["unlabelled"]] == [CORPUS, CORPUS]
     assert [teacher["licence"] for teacher in found["teachers"]] == ["cc-by-nc-sa-3.0"] * 2
     assert len({teacher["sha256"] for teacher in found["teachers"]}) == 2
     before = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*")}
@@ -150,14 +150,14 @@ def test_a_folder_that_is_no_encoder_is_refused_as_a_base(data: LocalFolder, tmp
 
 def test_another_corpus_or_encoder_under_the_same_name_is_another_fact(data: LocalFolder, tmp_path: Path) -> None:
     pretrain_encoder(ENCODER, data, Path("runs"))
-    recipe = replace(STUDENT, teachers=[])
+    recipe = replace(STUDENT, teachers=[], unlabelled={CORPUS: 5, f"{CORPUS}#headline": 3})
 
     def facts() -> dict[str, object]:
         return list_facts(describe_run(recipe, data, rows, torch.device("cpu"), 1))
 
     rows, digest = read_rows(recipe, data), hash_file(data.find_file(CORPUS))
     before = facts()
-    assert before["corpus"] == digest[:12]
+    assert before[f"unlabelled {CORPUS}"] == digest[:12]
     write_provenance(Path("runs/wire"), read_json(Path("runs/wire/provenance.json")) | {"seed": 43})
     assert {key for key, value in facts().items() if before[key] != value} == {"encoder"}
 

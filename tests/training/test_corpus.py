@@ -18,7 +18,7 @@ from pyarrow import parquet  # noqa: E402
 
 from pipeline.text import clean_text, fold_text  # noqa: E402
 from tests.training.conftest import make_headlines, write_headlines  # noqa: E402
-from training.corpus import choose_target, draw_headlines, find_names, pair_headlines  # noqa: E402
+from training.corpus import choose_target, cut_sentence, draw_headlines, find_names, pair_headlines  # noqa: E402
 from training.data import load_examples  # noqa: E402
 from training.readers import DataError, LocalFolder  # noqa: E402
 from training.recipe import Recipe, load_recipe, revise_recipe  # noqa: E402
@@ -63,10 +63,31 @@ def test_a_run_draws_for_all_its_epochs_and_no_text_of_validation_or_test(mini_r
     splits = split_examples(examples, SPLIT_SEED)
     held = [examples[i].text for i in (*splits.validation, *splits.test)]
     write_headlines(tmp_path / "wire.parquet", [*(text.upper() for text in held), *make_headlines(50, Random(2))])
-    recipe = make_student(unlabelled_rows=9, epochs=3, corpus="wire.parquet")
-    drawn = draw_unlabelled(recipe, data, examples, splits)
-    assert len(drawn) == 27
-    assert not {fold_text(text) for text in drawn} & {fold_text(text) for text in held}
+    posts = make_headlines(20, Random(9))
+    parquet.write_table(pyarrow.table({"headline": posts[::-1], "text": posts}), tmp_path / "posts.parquet")
+    recipe = make_student(unlabelled={"wire.parquet": 9, "posts.parquet#text": 5}, epochs=3)
+    wire, said = draw_unlabelled(recipe, data, examples, splits)
+    assert (len(wire), len(said)) == (27, 15)
+    assert set(said) <= set(posts)
+    assert not {fold_text(text) for text in wire} & {fold_text(text) for text in held}
+    assert draw_unlabelled(make_student(), data, examples, splits) == []
+
+
+LONG = "Profit at the maker of pumps rose 3.5 % to EUR 2.1 million in the third quarter, the company said on Tuesday"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Shares fell. Profit rose.", "Shares fell. Profit rose."),
+        (f"{LONG}. The shares of its rivals, which had been falling for weeks, rose too.", f"{LONG}."),
+        (f'{LONG}! "We are glad," its chief executive said, and added that there was more to come.', f"{LONG}!"),
+        (f"{LONG} after it, acquired. by nobody, had been looking for a buyer of its pumps", None),
+        (f"{LONG} in the U.S. Market, where it had been looking for a buyer of its pumps for years", None),
+    ],
+)
+def test_of_a_paragraph_the_first_sentence_is_taken(text: str, expected: str | None) -> None:
+    assert cut_sentence(text) == (text if expected is None else expected)
 
 
 def make_student(**changes: object) -> Recipe:

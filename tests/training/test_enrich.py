@@ -51,7 +51,7 @@ def test_a_recipe_that_adds_nothing_changes_nothing_and_draws_nothing() -> None:
 
 def test_every_epoch_keeps_its_rows_and_every_added_row_comes_once() -> None:
     recipe = replace(SMOKE, epochs=3, written_rows=7)
-    examples, epochs = enrich_rows(TRAIN, HEADLINES, [], EPOCHS, recipe, Random(3))
+    examples, epochs = enrich_rows(TRAIN, [HEADLINES], [], EPOCHS, recipe, Random(3))
     assert examples[:10] == TRAIN
     assert [rows[: len(epoch)] for rows, epoch in zip(epochs, EPOCHS, strict=True)] == EPOCHS
     added = Counter(i for rows in epochs for i in rows if i >= len(TRAIN))
@@ -60,11 +60,11 @@ def test_every_epoch_keeps_its_rows_and_every_added_row_comes_once() -> None:
         kinds = Counter(examples[i].source for i in rows)
         assert kinds[SOURCE] == 7
         assert kinds["unlabelled"] in (6, 7)
-    assert (examples, epochs) == enrich_rows(TRAIN, HEADLINES, [], EPOCHS, recipe, Random(3))
+    assert (examples, epochs) == enrich_rows(TRAIN, [HEADLINES], [], EPOCHS, recipe, Random(3))
 
 
 def test_headlines_carry_no_label_and_a_name_of_their_own_or_none() -> None:
-    examples, _ = enrich_rows(TRAIN, HEADLINES, [], EPOCHS, replace(SMOKE, epochs=3), Random(3))
+    examples, _ = enrich_rows(TRAIN, [HEADLINES], [], EPOCHS, replace(SMOKE, epochs=3), Random(3))
     unlabelled = examples[len(TRAIN) :]
     assert [row.text for row in unlabelled] == HEADLINES
     assert {(row.label, row.score, row.source) for row in unlabelled} == {(UNLABELLED, None, "unlabelled")}
@@ -75,7 +75,7 @@ def test_headlines_carry_no_label_and_a_name_of_their_own_or_none() -> None:
 def test_other_versions_take_a_rows_place_and_lie_before_the_rest() -> None:
     train = [Example(f"Acme profit rises {i} percent", "Acme", 2, None, "sentfin") for i in range(40)]
     recipe = replace(SMOKE, epochs=1, flip_share=1.0, written_rows=3)
-    examples, epochs = enrich_rows(train, HEADLINES[:2], [], [list(range(40))], recipe, Random(3))
+    examples, epochs = enrich_rows(train, [HEADLINES[:1], HEADLINES[1:2]], [], [list(range(40))], recipe, Random(3))
     assert len(epochs[0]) == 45
     assert {examples[i].label for i in epochs[0][:40]} == {0}
     assert [examples[i].source for i in epochs[0][40:]] == [*[SOURCE] * 3, "unlabelled", "unlabelled"]
@@ -84,11 +84,11 @@ def test_other_versions_take_a_rows_place_and_lie_before_the_rest() -> None:
 def test_no_added_row_comes_near_a_held_out_one() -> None:
     rows = [Example(f"Acme shares rise {i} percent on strong orders", "", 2, None, "twitter") for i in range(10)]
     recipe = replace(SMOKE, epochs=3, flip_share=1.0, written_rows=40)
-    free, loose = enrich_rows(rows, HEADLINES, [], EPOCHS, recipe, Random(3))
+    free, loose = enrich_rows(rows, [HEADLINES], [], EPOCHS, recipe, Random(3))
     flipped = [example.text for example in free[10:] if example.source == "twitter"]
     written = [example.text for example in free if example.source == SOURCE]
     held_out = [flipped[0], written[0], HEADLINES[0]]
-    examples, epochs = enrich_rows(rows, HEADLINES, held_out, EPOCHS, recipe, Random(3))
+    examples, epochs = enrich_rows(rows, [HEADLINES], held_out, EPOCHS, recipe, Random(3))
     met = {examples[i].text for epoch in epochs for i in epoch}
     assert {free[i].text for epoch in loose for i in epoch} & set(flipped)
     assert not find_near(sorted(met - {row.text for row in rows}), held_out)

@@ -97,7 +97,7 @@ def test_a_smoke_run_keeps_what_the_recipe_is_about(name: str) -> None:
     assert smoke.train_limit <= 300
     assert (smoke.epochs, smoke.epoch_rows) <= (2, 300)
     assert smoke.written_rows <= 60
-    assert (smoke.teachers, smoke.unlabelled_rows, smoke.corpus, smoke.layers) == ([], 0, "", 0)
+    assert (smoke.teachers, smoke.unlabelled, smoke.state_weight, smoke.layers) == ([], {}, 0, 0)
     assert bool(smoke.written_rows) == bool(recipe.written_rows)
     kept = (
         "architecture method rslora dora class_weights score_weight score_head fiqa_labels schedule early_stopping mix"
@@ -166,23 +166,15 @@ SMOKE = [
     ("seed = 42", "seed = 42\nteachers = [1]", "teachers is [1]; expected folders, as a list of strings"),
     ("seed = 42", 'seed = 42\nteachers = [""]', "teachers is ['']; expected folders, as a list of strings"),
     ("seed = 42", 'seed = 42\nteacher = "runs/x"', "unknown key 'teacher'"),
+    ("seed = 42", "seed = 42\nstate_weight = 1.0", "state_weight is 1.0; expected 0 without teachers"),
     (
         "seed = 42",
-        "seed = 42\nstate_weight = 1.0",
-        "state_weight is 1.0; expected 0 unless there is exactly one teacher",
+        "seed = 42\nunlabelled = { a = 5 }",
+        "unlabelled is {'a': 5}; expected none without teachers to label",
     ),
-    (
-        "seed = 42",
-        'seed = 42\nteachers = ["runs/x", "runs/y"]\nteacher_weight = 0.5\nstate_weight = 1.0',
-        "state_weight is 1.0; expected 0 unless there is exactly one teacher",
-    ),
-    ("seed = 42", "seed = 42\nunlabelled_rows = 5", "unlabelled_rows is 5; expected 0 without teachers to label them"),
-    ("seed = 42", 'seed = 42\ncorpus = "a.parquet"', "corpus is 'a.parquet'; expected a file with unlabelled_rows"),
-    (
-        "seed = 42",
-        'seed = 42\nteachers = ["runs/x"]\nteacher_weight = 0.5\nunlabelled_rows = 5',
-        "corpus is ''; expected a file with unlabelled_rows, else none",
-    ),
+    ("seed = 42", "seed = 42\nunlabelled = { a = 0 }", "unlabelled.'a' is 0; expected 1..1000000000 for FILE or FILE#"),
+    ("seed = 42", "seed = 42\nunlabelled = { a = 1.5 }", "unlabelled.'a' is 1.5; expected 1..1000000000"),
+    ("seed = 42", 'seed = 42\nunlabelled = { "#text" = 5 }', "unlabelled.'#text' is 5; expected 1..1000000000"),
     ("seed = 42", "seed = 42\nflip_share = 1.5", "flip_share is 1.5; expected 0..1"),
     ("seed = 42", "seed = 42\nswap_share = -0.1", "swap_share is -0.1; expected 0..1"),
     ("seed = 42", "seed = 42\nwritten_rows = -1", "written_rows is -1; expected 0..1000000000"),

@@ -22,7 +22,7 @@ from training.model import build_model  # noqa: E402
 from training.readers import LocalFolder  # noqa: E402
 from training.recipe import load_recipe  # noqa: E402
 from training.states import add_projection, drop_projection, find_state, read_states, standardise  # noqa: E402
-from training.teacher import ask_teacher_states  # noqa: E402
+from training.teacher import ask_states  # noqa: E402
 
 SMOKE = load_recipe(Path(__file__).parents[2] / "training" / "recipes" / "smoke.toml")
 QUICK = replace(SMOKE, name="quick", method="full", train_limit=64, epochs=1)
@@ -112,4 +112,4 @@ def test_a_student_of_states_is_another_one_and_its_folder_the_same_in_kind(
 
 def test_an_exported_model_shows_no_states(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="expected a folder written by `python -m training train`"):
-        ask_teacher_states(tmp_path, ROWS, CPU, is_bf16=False)
+        ask_states([tmp_path], ROWS, CPU, is_bf16=False)
