@@ -135,7 +135,8 @@ def format_kind(config: Mapping[str, Any], recipe: Mapping[str, Any], base: str)
     size = f"{config['num_hidden_layers']} layers of {config['hidden_size']}" if "hidden_size" in config else "encoder"
     how = "every weight trained" if recipe.get("method") == "full" else "fine-tuned with LoRA, merged"
     teachers = recipe.get("teachers") or ()
-    taught = f" on labels and on what {len(teachers)} other models say" if teachers else ""
+    others = "another model says" if len(teachers) == 1 else f"{len(teachers)} other models say"
+    taught = f" on labels and on what {others}" if teachers else ""
     origin = base.removeprefix("package:").removeprefix(ENCODER)
     return f"A small encoder ({origin}; {size}) with a three-class head, {how}{taught}, exported to ONNX."
 

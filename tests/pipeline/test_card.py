@@ -86,6 +86,7 @@ def test_the_weakest_are_named_and_the_total_is_none_of_them() -> None:
     [
         ({}, "fine-tuned with LoRA, merged, exported"),
         ({"method": "full"}, "every weight trained, exported"),
+        ({"method": "full", "teachers": ["a"]}, "trained on labels and on what another model says, exported"),
         ({"method": "full", "teachers": ["a", "b"]}, "every weight trained on labels and on what 2 other models say"),
     ],
 )
