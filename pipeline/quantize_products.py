@@ -1,9 +1,8 @@
 """A BERT graph -> the same graph with its encoder's products in int8, on scales that know nothing of the batch.
 
-What queries, keys and values read gets one scale per tensor, fixed at export, after each channel was divided by a
-factor that its weights take up (SmoothQuant, Xiao et al. 2023, arXiv:2211.10438). What the feed-forward reads is
-smoothed too, but like all other activations it gets a scale per token while scoring: their largest value varies from
-token to token.
+What an encoder layer reads gets one scale per tensor, fixed at export; where a LayerNormalization wrote it, each
+channel is first divided by a factor that its weights take up (SmoothQuant, Xiao et al. 2023, arXiv:2211.10438). What a
+GELU wrote gets a scale per token while scoring: its largest value varies from token to token.
 Attention itself, the norms, the pooler and the classifier compute in float32.
 """
 
@@ -30,9 +29,11 @@ TINY = 1e-6
 LAST = FIRST[1:]
 """What the last layer computes for all tokens, key and value. The rest of it sees the first token alone and is float32:
 it costs a hundredth of the time, and nothing comes after it to even an error out."""
+ZERO = 24
+"""Of what a GELU wrote: it reaches a little below zero."""
 _GROUPS = [FIRST, (CONTEXT,), (WIDE,), (NARROW,)]
 _SMOOTH = (FIRST, (WIDE,), LAST)
-_BY_TOKEN = ((CONTEXT,), (WIDE,), (NARROW,))
+_BY_TOKEN = ((NARROW,),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,12 @@ class Scale:
     zero: int
     factors: np.ndarray | None = None
     floor: float | None = None
-    is_symmetric: bool = False
 
     def round(self, x: np.ndarray) -> np.ndarray:
         """Return float32 (n, k): what the int8 product sees of ``x``, in units of ``factors``."""
         if self.factors is not None:
             x = x / self.factors
-        largest = 1.0 if self.floor is None else _largest(x, self.is_symmetric, self.floor)
+        largest = 1.0 if self.floor is None else np.maximum(x.max(axis=-1, keepdims=True), np.float32(self.floor))
         return (np.clip(np.rint(x / largest / self.step) + self.zero, 0, LEVELS) - self.zero) * self.step * largest
 
 
@@ -107,28 +107,20 @@ def find_factors(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return (factors / np.exp(np.log(factors).mean())).astype(np.float32)
 
 
-def fix_scale(x: np.ndarray, factors: np.ndarray) -> Scale:
-    """Return the one scale for activations like ``x`` (n, k), whose channels are divided by ``factors``."""
-    low, high = min(0.0, float((x / factors).min())) * MARGIN, max(0.0, float((x / factors).max())) * MARGIN
+def fix_scale(x: np.ndarray, factors: np.ndarray | None = None) -> Scale:
+    """Return the one scale for activations like ``x`` (n, k), whose channels are divided by ``factors``, if any."""
+    parts = x if factors is None else x / factors
+    low, high = min(0.0, float(parts.min())) * MARGIN, max(0.0, float(parts.max())) * MARGIN
     step = max(high - low, TINY) / LEVELS
     return Scale(step, int(np.clip(np.rint(-low / step), 0, LEVELS)), factors)
 
 
-def scale_by_token(x: np.ndarray, factors: np.ndarray | None = None) -> Scale:
-    """Return how each token of activations like ``x`` (n, k) finds its own scale, ``factors`` of channels first.
+def scale_by_token(x: np.ndarray) -> Scale:
+    """Return how each token of activations like ``x`` (n, k), which a GELU wrote, finds its own scale.
 
-    What reaches as far below zero as above is divided by its largest magnitude. What hardly goes below, as after a
-    GELU, by its largest value, or more where its lowest value would not fit under the zero point.
+    It is divided by its largest value, or by more where its lowest value would not fit under the zero point.
     """
-    low, high = float(x.min()), float(x.max())
-    if -low > high / 4 or factors is not None:
-        return Scale(1 / 127, 128, factors, floor=TINY, is_symmetric=True)
-    zero = 24 if low < 0 else 0
-    return Scale(1 / (LEVELS - zero), zero, floor=max(TINY, -low * (LEVELS - zero) / max(zero, 1)))
-
-
-def _largest(x: np.ndarray, is_symmetric: bool, floor: float) -> np.ndarray:
-    return np.maximum((np.abs(x) if is_symmetric else x).max(axis=-1, keepdims=True), np.float32(floor))
+    return Scale(1 / (LEVELS - ZERO), ZERO, floor=max(TINY, -float(x.min()) * (LEVELS - ZERO) / ZERO))
 
 
 def _build_group(
@@ -140,7 +132,7 @@ def _build_group(
     """
     weights = np.concatenate([product.weights for product in products], axis=1)
     factors = find_factors(x, weights) if is_smooth else None
-    scale = fix_scale(x, factors) if factors is not None and not is_by_token else scale_by_token(x, factors)
+    scale = scale_by_token(x) if is_by_token else fix_scale(x, factors)
     factored = weights if scale.factors is None else weights * scale.factors[:, None]
     rounded = scale.round(x).astype(np.float32)
     values, steps = round_weights(factored, rounded.T @ rounded / len(rounded))
@@ -199,34 +191,41 @@ class _Writer:
         """Write one product into its output."""
         x, out = product.source, product.output
         if x not in self._cut:
-            self._cut[x] = self._cut_to_u8(x, scale)
+            self._cut[x] = self._cut_to_u8(x, scale, len(values))
         cut, largest = self._cut[x]
         inputs = [cut, self._tensor(f"{out}_s8", values), self._number(f"{x}_step", np.float32(scale.step))]
         inputs += [self._tensor(f"{out}_steps", steps), self._number(f"{x}_zero", np.uint8(scale.zero))]
         inputs += [self._number("s8_zero", np.int8(0))]
         if largest:
+            assert not bias.any(), "Layers.move_biases leaves none where scales are taken per token"
             self._node("MatMulIntegerToFloat", inputs, f"{out}_unit")
-            self._node("Mul", [f"{out}_unit", largest], f"{out}_even" if bias.any() else out)
-            if bias.any():
-                self._node("Add", [f"{out}_even", self._tensor(f"{out}_bias", bias)], out)
+            self._node("Mul", [f"{out}_unit", largest], out)
         else:
             self._node("MatMulIntegerToFloat", [*inputs, self._tensor(f"{out}_bias", bias)], out)
 
-    def _cut_to_u8(self, x: str, scale: Scale) -> tuple[str, str]:
+    def _cut_to_u8(self, x: str, scale: Scale, width: int) -> tuple[str, str]:
         """Write what turns ``x`` into u8; return that, and what each token was divided by, "" for a fixed scale."""
-        part, largest = x, ""
+        step = self._number(f"{x}_step", np.float32(scale.step))
+        zero = self._number(f"{x}_zero", np.uint8(scale.zero))
+        if scale.floor is not None:
+            return self._cut_by_token(x, self._number(f"{x}_floor", np.float32(scale.floor)), step, zero, width)
+        part = x
         if scale.factors is not None:
             inverse = self._tensor(f"{x}_factors", (1 / scale.factors).astype(np.float32))
             part = self._node("Mul", [x, inverse], f"{x}_smooth")
-        if scale.floor is not None:
-            magnitude = self._node("Abs", [part], f"{x}_magnitude") if scale.is_symmetric else part
-            axis = self._number("last_axis", np.array([-1], np.int64))
-            peak = self._node("ReduceMax", [magnitude, axis], f"{x}_peak", keepdims=1)
-            largest = self._node("Max", [peak, self._number(f"{x}_floor", np.float32(scale.floor))], f"{x}_largest")
-            part = self._node("Div", [part, largest], f"{x}_part")
-        step = self._number(f"{x}_step", np.float32(scale.step))
-        zero = self._number(f"{x}_zero", np.uint8(scale.zero))
-        return self._node("QuantizeLinear", [part, step, zero], f"{x}_u8"), largest
+        return self._node("QuantizeLinear", [part, step, zero], f"{x}_u8"), ""
+
+    def _cut_by_token(self, x: str, floor: str, step: str, zero: str, width: int) -> tuple[str, str]:
+        """Write the same for a step of each token's own: as rows, for QuantizeLinear has steps along one axis only."""
+        last = self._number("last_axis", np.array([-1], np.int64))
+        peak = self._node("ReduceMax", [x, last], f"{x}_peak", keepdims=1)
+        largest = self._node("Max", [peak, floor], f"{x}_largest")
+        steps = self._node("Reshape", [self._node("Mul", [largest, step], f"{x}_scaled"), last], f"{x}_token_steps")
+        zeros = self._node("Expand", [zero, self._node("Shape", [steps], f"{x}_count")], f"{x}_zeros")
+        shape = self._number(f"{x}_rows_shape", np.array([-1, width], np.int64))
+        rows = self._node("Reshape", [x, shape], f"{x}_rows")
+        cut = self._node("QuantizeLinear", [rows, steps, zeros], f"{x}_rows_u8", axis=0)
+        return self._node("Reshape", [cut, self._node("Shape", [x], f"{x}_shape")], f"{x}_u8"), largest
 
     def _node(self, operator: str, inputs: Sequence[str], output: str, **attributes: int) -> str:
         node = helper.make_node(operator, inputs, [output], f"{output}_{operator}")
