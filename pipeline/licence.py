@@ -70,8 +70,8 @@ def _describe_headlines(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, s
             if source not in (recipe.get("repeats") or recipe.get("mix") or {})
         )
     older = [recipe["corpus"]] if recipe.get("corpus") else []  # what recipes called their one file before 2026-11-28
-    for name in recipe.get("unlabelled") or older:
-        yield f"headlines of {name.partition('#')[0]}", UNKNOWN, "their terms are not stated"
+    for file in dict.fromkeys(name.partition("#")[0] for name in recipe.get("unlabelled") or older):
+        yield f"headlines of {file}", UNKNOWN, "their terms are not stated"
 
 
 def _describe_teachers(names: Sequence[str], known: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:

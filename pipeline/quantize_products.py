@@ -30,7 +30,7 @@ LAST = FIRST[1:]
 """What the last layer computes for all tokens, key and value. The rest of it sees the first token alone and is float32:
 it costs a hundredth of the time, and nothing comes after it to even an error out."""
 ZERO = 24
-"""Of what a GELU wrote: it reaches a little below zero."""
+"""The zero point of what a GELU wrote, which reaches a little below zero."""
 _GROUPS = [FIRST, (CONTEXT,), (WIDE,), (NARROW,)]
 _SMOOTH = (FIRST, (WIDE,), LAST)
 _BY_TOKEN = ((NARROW,),)

@@ -23,6 +23,12 @@ _TITLE_CASE = 0.6
 _EDGES = re.compile(r"(?:\s(?:of|and|&))+$|['’]s$")
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """Return file and column of what a recipe calls FILE#COLUMN, or FILE for the column ``headline``."""
+    file, _, column = name.partition("#")
+    return file, column or COLUMN
+
+
 def draw_headlines(
     path: Path, count: int, held_out: Collection[str], random: Random, column: str = COLUMN
 ) -> list[str]:

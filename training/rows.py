@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from .corpus import COLUMN, draw_headlines
+from .corpus import draw_headlines, split_name
 from .data import Example, load_examples
 from .fiqa import choose_thresholds, relabel_scores
 from .readers import DataSource
@@ -67,7 +67,7 @@ def draw_unlabelled(recipe: Recipe, data: DataSource, examples: list[Example], s
     held_out = {examples[i].text for i in (*splits.validation, *splits.test)}
     found = []
     for name, count in recipe.unlabelled.items():
-        file, _, column = name.partition("#")
-        drawn = (data.find_file(file), count * recipe.epochs, held_out, Random(recipe.seed))
-        found.append(draw_headlines(*drawn, column or COLUMN))
+        file, column = split_name(name)
+        path, random = data.find_file(file), Random(recipe.seed)
+        found.append(draw_headlines(path, count * recipe.epochs, held_out, random, column))
     return found

@@ -21,6 +21,7 @@ from pipeline.model_folder import METRICS, PROVENANCE, RECIPE, hash_file, read_j
 
 from .bases import Base, open_base
 from .contamination import find_contamination
+from .corpus import split_name
 from .data import describe_data
 from .encoder_recipe import EncoderRecipe
 from .measure import Probabilities
@@ -117,7 +118,7 @@ def describe_encoder(base: str, fingerprints: Mapping[str, str]) -> dict[str, An
 
 def describe_unlabelled(recipe: Recipe, data: DataSource) -> dict[str, str]:
     """Return the SHA-256 of every file of unlabelled texts."""
-    files = sorted({name.partition("#")[0] for name in recipe.unlabelled})
+    files = sorted({split_name(name)[0] for name in recipe.unlabelled})
     return {file: hash_file(data.find_file(file)) for file in files}
 
 

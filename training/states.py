@@ -14,6 +14,9 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedTokenizerFast
 
+from pipeline.errors import ModelError
+
+from .bases import DECODERS
 from .batches import predict_outputs
 
 PROJECTION = "state_projection"
@@ -23,7 +26,12 @@ LEAST_DEVIATION = 1e-6
 def read_states(
     model: nn.Module, tokenizer: PreTrainedTokenizerFast, encoded: Sequence[dict[str, list[int]]]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits float32 (n, outputs) and first-token states float32 (n, width), both on the CPU."""
+    """Return logits float32 (n, outputs) and first-token states float32 (n, width), both on the CPU.
+
+    Raises:
+        ModelError: see :func:`check_encoder`.
+    """
+    check_encoder(model)
 
     def read(output: Any) -> torch.Tensor:
         return torch.cat([output.logits, find_state(output)], dim=1)
@@ -31,6 +39,17 @@ def read_states(
     found = predict_outputs(model, tokenizer, encoded, read, title="teacher", output_hidden_states=True)
     width = found.shape[1] - int(model.config.num_labels)  # type: ignore[union-attr, arg-type]
     return found[:, :-width], found[:, -width:]
+
+
+def check_encoder(model: nn.Module) -> None:
+    """Refuse a decoder, whose first token sees no other.
+
+    Raises:
+        ModelError: names the key ``state_weight``.
+    """
+    kind = model.config.model_type  # type: ignore[union-attr]
+    if kind in DECODERS:
+        raise ModelError(f"state_weight: {kind} is a decoder, whose first token sees no other; expected an encoder")
 
 
 def find_state(output: Any) -> torch.Tensor:
@@ -44,7 +63,12 @@ def standardise(states: torch.Tensor) -> torch.Tensor:
 
 
 def add_projection(model: nn.Module, width: int) -> RemovableHandle:
-    """Let the outputs of ``model`` hold "projected", its state mapped to (n, ``width``), where states are asked for."""
+    """Let the outputs of ``model`` hold "projected", its state mapped to (n, ``width``), where states are asked for.
+
+    Raises:
+        ModelError: see :func:`check_encoder`.
+    """
+    check_encoder(model)
     model.add_module(PROJECTION, nn.Linear(model.config.hidden_size, width))  # type: ignore[union-attr, arg-type]
     # In a hook, not after the call: processes share the gradients only of what is used inside it.
     return model.register_forward_hook(_project)

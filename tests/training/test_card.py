@@ -51,7 +51,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "encoder runs/finance: its headlines' terms are not stated",
         ),
         (
-            {"repeats": {"twitter": 1}, "unlabelled": {"unlabelled/wire.parquet#lead": 5}},
+            {
+                "repeats": {"twitter": 1},
+                "unlabelled": {"unlabelled/wire.parquet#lead": 5, "unlabelled/wire.parquet": 2},
+            },
             MINILM,
             "other",
             "No terms are known for: headlines of unlabelled/wire.parquet",

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from pipeline.config import HOME  # noqa: E402
 from pipeline.errors import ModelError  # noqa: E402
 from training import train as training_line  # noqa: E402
 from training.batches import Batch, encode_examples, predict_logits, tabulate_rows  # noqa: E402
@@ -110,6 +111,13 @@ def test_a_student_of_states_is_another_one_and_its_folder_the_same_in_kind(
     assert "output_hidden_states" not in (found / "config.json").read_text()
 
 
-def test_an_exported_model_shows_no_states(tmp_path: Path) -> None:
+def test_an_exported_model_shows_no_states() -> None:
     with pytest.raises(ModelError, match="expected a folder written by `python -m training train`"):
-        ask_states([tmp_path], ROWS, CPU, is_bf16=False)
+        ask_states([HOME / "default_model"], ROWS, CPU, is_bf16=False)
+
+
+def test_a_decoder_is_neither_teacher_nor_student_of_states() -> None:
+    model, tokenizer = build_model(replace(QUICK, base="random:qwen2", architecture="qwen2"))
+    for refused in (lambda: read_states(model, tokenizer, []), lambda: add_projection(model, 5)):
+        with pytest.raises(ModelError, match="state_weight: qwen2 is a decoder"):
+            refused()
