@@ -7,7 +7,8 @@ from pathlib import Path
 
 import tomlkit
 
-from .recipe import ENCODER, NAME_RULE, Rule, among, check_base, check_rules, read_table, within
+from .recipe import ENCODER, check_base
+from .rules import NAME_RULE, Rule, among, check_rules, read_table, within
 
 
 @dataclass(frozen=True, slots=True)

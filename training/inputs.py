@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 
-from .recipe import MINILM, PACKAGE, Recipe, RecipeError, revise_recipe
+from .recipe import MINILM, PACKAGE, Recipe, revise_recipe
+from .rules import RecipeError
 
 _HUB_BASE = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})", re.ASCII)
 _FULL_PACKAGE = f"{PACKAGE}@{MINILM['revision']}"

@@ -11,7 +11,8 @@ from pipeline.errors import PipelineError
 
 from .inputs import check_recipe_path, read_seed, replace_base
 from .outputs import append_output, check_target
-from .recipe import ENCODER, Recipe, RecipeError, load_recipe, reseed_recipe
+from .recipe import ENCODER, Recipe, load_recipe, reseed_recipe
+from .rules import RecipeError
 
 HUB = "https://huggingface.co"
 PROJECT = Path(__file__).parents[1]

@@ -18,7 +18,8 @@ import torch
 from pipeline.model_folder import RECIPE
 
 from .checkpoint import load_checkpoint, write_atomic
-from .recipe import Recipe, RecipeError, format_recipe, load_recipe
+from .recipe import Recipe, format_recipe, load_recipe
+from .rules import RecipeError
 from .steps import TrainingError
 
 CHECKPOINT = "checkpoint.pt"

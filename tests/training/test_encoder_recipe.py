@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from training.encoder_recipe import format_encoder, load_encoder_recipe
-from training.recipe import RecipeError
+from training.rules import RecipeError
 
 ENCODERS = Path(__file__).parents[2] / "training" / "encoders"
 NAMES = sorted(path.stem for path in ENCODERS.glob("*.toml"))

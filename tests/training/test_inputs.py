@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.errors import PipelineError
 from training.inputs import check_recipe_path, read_seed, replace_base
-from training.recipe import MINILM, RecipeError, load_recipe
+from training.recipe import MINILM, load_recipe
+from training.rules import RecipeError
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 COMMIT = "a" * 40

@@ -15,7 +15,6 @@ from training.recipe import (
     PACKAGE,
     RANDOM,
     Recipe,
-    RecipeError,
     format_recipe,
     load_recipe,
     rebase_recipe,
@@ -23,6 +22,7 @@ from training.recipe import (
     revise_recipe,
     shrink_recipe,
 )
+from training.rules import RecipeError
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
