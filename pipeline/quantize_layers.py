@@ -15,6 +15,8 @@ from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 FIRST = ("attention/self/query", "attention/self/key", "attention/self/value")
 CONTEXT, WIDE, NARROW = "attention/output/dense", "intermediate/dense", "output/dense"
 PRODUCTS = (*FIRST, CONTEXT, WIDE, NARROW)
+CONTRIBUTED = "com.microsoft"
+"""The domain of onnxruntime's own operators."""
 _PLACE = re.compile(r"/(?P<stem>\w+/encoder)/layer\.(?P<layer>\d+)/attention/self/query/MatMul")
 
 
@@ -51,6 +53,8 @@ class Layers:
 
     def __init__(self, model: ModelProto) -> None:
         self.graph = model.graph
+        if all(opset.domain != CONTRIBUTED for opset in model.opset_import):
+            model.opset_import.append(helper.make_opsetid(CONTRIBUTED, 1))
         _inline_identities(self.graph)
         self.nodes = {node.name: node for node in self.graph.node}
         self.tensors = {tensor.name: tensor for tensor in self.graph.initializer}
@@ -85,22 +89,33 @@ class Layers:
                 self._shift_norm(self._residual_source(i, residual, place), bias)
                 self._set_bias(i, place, np.zeros_like(bias))
 
-    def keep_first_token(self) -> None:
-        """Let the last layer compute the first token alone: its query, its residual and all that follows.
+    def find_first_token(self) -> NodeProto:
+        """Return the node that takes the first token from the last layer, for the classifier.
 
         Raises:
             ForeignGraphError: the classifier reads anything but token 0 of the last layer.
         """
-        last = self.count - 1
-        norm = self._norm_of(self._residual(last, "output"))
-        readers = self._readers(norm.output[0])
-        if len(readers) != 1 or readers[0].op_type != "Gather" or self._constant(readers[0].input[1]) != 0:
+        norm = self._norm_of(self._residual(self.count - 1, "output"))
+        readers = self.readers(norm.output[0])
+        if len(readers) != 1 or readers[0].op_type != "Gather" or self.constant(readers[0].input[1]) != 0:
             raise ForeignGraphError("a classifier that reads more than the first token")
+        return readers[0]
+
+    def keep_first_token(self) -> None:
+        """Let the last layer compute the first token alone: its query, its residual and all that follows.
+
+        Tokens are the first axis (:func:`pipeline.quantize_attention.put_tokens_first`).
+
+        Raises:
+            ForeignGraphError: the classifier reads anything but token 0 of the last layer.
+        """
+        self.find_first_token()
+        last = self.count - 1
         source = self._product(last, FIRST[0]).source
         first = f"{source}_first"
         for name, value in (("first_start", 0), ("first_end", 1)):
             self.graph.initializer.append(numpy_helper.from_array(np.array([value], np.int64), name))
-        inputs = [source, "first_start", "first_end", "first_end"]
+        inputs = [source, "first_start", "first_end", "first_start"]
         cut = helper.make_node("Slice", inputs, [first], f"/{self.stem}/first_token")
         residual = self._residual(last, "attention/output")
         residual.input[:] = [first if name == source else name for name in residual.input]
@@ -123,7 +138,7 @@ class Layers:
         if matmul.input[1] not in self.tensors or len(biases) != 1 or matmul.output[0] not in add.input:
             raise ForeignGraphError(f"no constant weights and bias at {matmul.name}")
         weights, bias = (numpy_helper.to_array(self.tensors[name]) for name in (matmul.input[1], biases[0]))
-        if weights.dtype != np.float32 or weights.ndim != 2 or len(self._readers(matmul.output[0])) != 1:
+        if weights.dtype != np.float32 or weights.ndim != 2 or len(self.readers(matmul.output[0])) != 1:
             raise ForeignGraphError(f"no float32 product with a bias at {matmul.name}")
         return Product(matmul.input[0], add.output[0], weights, bias)
 
@@ -150,7 +165,7 @@ class Layers:
         return others[0]
 
     def _norm_of(self, residual: NodeProto) -> NodeProto:
-        readers = self._readers(residual.output[0])
+        readers = self.readers(residual.output[0])
         if len(readers) != 1 or readers[0].op_type != "LayerNormalization":
             raise ForeignGraphError(f"no LayerNormalization after {residual.name}")
         return readers[0]
@@ -163,12 +178,13 @@ class Layers:
         norm.input[2] = f"{norm.name}_bias"
         self._set_tensor(norm.input[2], (bias + shift).astype(np.float32))
 
-    def _readers(self, tensor: str) -> list[NodeProto]:
+    def readers(self, tensor: str) -> list[NodeProto]:
+        """Return the nodes that read ``tensor``."""
         return [node for node in self.graph.node if tensor in node.input]
 
-    def _constant(self, name: str) -> int | None:
+    def constant(self, name: str) -> int | None:
         """Return the single number called ``name``, None if it is none."""
         values = [attribute.t for node in self.graph.node if name in node.output for attribute in node.attribute]
         values += [self.tensors[name]] if name in self.tensors else []
         arrays = [numpy_helper.to_array(value) for value in values]
-        return int(arrays[0]) if len(arrays) == 1 and arrays[0].size == 1 else None
+        return int(arrays[0].item()) if len(arrays) == 1 and arrays[0].size == 1 else None

@@ -15,11 +15,11 @@ import numpy as np
 import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from .quantize_layers import CONTEXT, FIRST, NARROW, WIDE, Layers, Product
+from .quantize_attention import put_tokens_first
+from .quantize_layers import CONTEXT, CONTRIBUTED, FIRST, NARROW, WIDE, Layers, Product
 from .quantize_rounding import round_weights
 from .score import Tokens
 
-CONTRIBUTED = "com.microsoft"
 LEVELS = 255
 SMOOTHING = 0.7
 """Share of a channel's spread that its weights take up: of 0.65, 0.8, 0.9, 1 the lower two lost least."""
@@ -73,10 +73,9 @@ def quantize_products(model: ModelProto, texts: Sequence[Tokens]) -> ModelProto:
         for group, x in zip(groups, seen, strict=True):
             chosen = [products[place] for place in group]
             built |= _build_group(chosen, x, group in _SMOOTH, group in _BY_TOKEN)
+    put_tokens_first(layers)
     layers.keep_first_token()
     _replace_products(layers, built)
-    if all(opset.domain != CONTRIBUTED for opset in result.opset_import):
-        result.opset_import.append(helper.make_opsetid(CONTRIBUTED, 1))
     return result
 
 

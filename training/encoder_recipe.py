@@ -18,9 +18,10 @@ class EncoderRecipe:
     ``base``, ``revision``, ``weight_sha256``, ``architecture``, ``max_length`` (tokens), ``batch_size`` (rows),
     ``learning_rate`` at its peak, ``warmup_share`` of the steps and ``precision`` mean what they do in a Recipe.
     ``headlines`` are drawn from ``corpus``, a Parquet file of the data folder; the labelled sets' training texts come
-    ``labelled_repeats`` times beside them. ``vocabulary`` is how many pieces of the base's are kept, 0 for all.
-    ``mask_share`` in 0..1 of the pieces are guessed. With 0 ``epochs`` nothing is learnt: the encoder is the base with
-    another vocabulary.
+    ``labelled_repeats`` times beside them. ``vocabulary`` is how many pieces of the base's are kept, 0 for all, and
+    ``intermediate_size`` how many neurons in the feed-forward part of each layer, likewise (:mod:`training.narrow`).
+    ``mask_share`` in 0..1 of the pieces are guessed. With 0 ``epochs`` nothing is learnt: the encoder is the base,
+    cut down.
     """
 
     name: str
@@ -39,6 +40,7 @@ class EncoderRecipe:
     warmup_share: float
     mask_share: float
     labelled_repeats: int = 0
+    intermediate_size: int = 0
     architecture: str = "bert"
     precision: str = "auto"
 
@@ -70,6 +72,7 @@ _RULES: tuple[Rule, ...] = (
     ("headlines", *within(1, 10**9)),
     ("labelled_repeats", *within(0, 100)),
     ("vocabulary", *within(0, 10**6)),
+    ("intermediate_size", *within(0, 10**6)),
     ("max_length", *within(8, 512)),
     ("epochs", *within(0, 100)),
     ("batch_size", *within(1, 4096)),

@@ -13,8 +13,9 @@ from onnx import ModelProto, checker, numpy_helper
 
 from pipeline.export import convert_to_onnx, load_trained
 from pipeline.quantize import FAST, MOVED, PLAIN, quantize_model
-from pipeline.quantize_layers import FIRST, ForeignGraphError, Layers
-from pipeline.quantize_products import CONTRIBUTED, Tokens, find_factors, fix_scale, quantize_products, scale_by_token
+from pipeline.quantize_attention import put_tokens_first
+from pipeline.quantize_layers import CONTRIBUTED, FIRST, ForeignGraphError, Layers
+from pipeline.quantize_products import Tokens, find_factors, fix_scale, quantize_products, scale_by_token
 from pipeline.quantize_rounding import PAIR_SUM, largest_pair_sum
 
 from .conftest import Made
@@ -65,6 +66,7 @@ def test_the_rearranged_layers_say_the_same(graph: ModelProto) -> None:
     changed.CopyFrom(graph)
     layers = Layers(changed)
     layers.move_biases()
+    put_tokens_first(layers)
     layers.keep_first_token()
     checker.check_model(changed)
     assert np.abs(run(changed, TEXTS) - run(graph, TEXTS)).max() < 1e-5
@@ -75,7 +77,8 @@ def test_all_but_the_last_layers_first_token_is_multiplied_in_int8(graph: ModelP
     found = Counter(node.op_type for node in fast.graph.node)
     assert (found["MatMulIntegerToFloat"], found["QuantizeLinear"]) == (8, 5)
     floats = Counter(node.op_type for node in graph.graph.node)
-    assert found["MatMul"] == floats["MatMul"] - 8
+    assert (found["MatMul"], found["FusedMatMul"]) == (floats["MatMul"] - 8 - 4, 4)
+    assert (found["Transpose"], floats["Transpose"]) == (1 + 2, 4 * 2), "one for all, and what attention wrote"
     assert fast.graph.output == graph.graph.output
     assert fast.graph.input == graph.graph.input
 
