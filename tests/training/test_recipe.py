@@ -57,7 +57,7 @@ CHANGES: dict[str, set[str]] = {
     "versions": {"flip_share", "swap_share"},
     "written": {"written_rows"},
 }
-OWN = {"baseline", "smoke", "adapter", "full-raw", "full-finance", "augmented", "mpnet", "default"}
+OWN = {"baseline", "smoke", "adapter", "full-raw", "full-finance", "augmented", "mpnet", "default", "narrow"}
 """Recipes that are no experiments against the baseline: the embedded model's and those it builds on or might."""
 
 
