@@ -28,7 +28,7 @@ HEAVY = {
     "lightgbm",
     "ray",
 }
-EXPORT_ONLY = {"export", "quantize", "quantize_layers", "quantize_products", "quantize_rounding"}
+EXPORT_ONLY = {"export", "quantize", "quantize_attention", "quantize_layers", "quantize_products", "quantize_rounding"}
 FOUNDATION = {"records", "errors", "text", "similarity"}
 STAGES = {"fetch", "replay", "parse", "link", "dedupe", "score", "aggregate", "validate", "store"}
 SHARED_WITH_TRAINING = {"errors", "text", "similarity", "score", "model_folder", "card", "hub", "licence", "markdown"}
