@@ -215,21 +215,7 @@ def run_prune(args: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipeline", description="The daily line, one verb at a time.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, action, text in (
-        (
-            "capture",
-            lambda line, report, last: capture(line, report),
-            "append newly seen headlines, scored, to the open sessions",
-        ),
-        ("seal", seal, "aggregate, validate and store every session whose cut-off has passed"),
-        ("daily", run_daily, "capture, then seal"),
-    ):
-        verb = add_verb(verbs, name, text, f"python -m pipeline {name} --dry-run", partial(run_line, action))
-        _add_line(verb)
-        if name == "capture":
-            verb.set_defaults(session="", tickers="")
-        else:
-            hand_run.add_options(verb)
+    _add_line_verbs(verbs)
     add_places(add_verb(verbs, "validate", run_validate.__doc__, "python -m pipeline validate", run_validate))
     add_places(add_verb(verbs, "status", run_status.__doc__, "python -m pipeline status", run_status))
     example = "python -m pipeline report --session 2026-11-20 --tickers AAPL,MSFT"
@@ -258,6 +244,20 @@ def _parser() -> argparse.ArgumentParser:
 def _capture(line: Line, report: Report, last: date | None) -> None:
     """Capture, which seals nothing and so knows no last session."""
     capture(line, report)
+
+
+def _add_line_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, action, text in (
+        ("capture", _capture, "append newly seen headlines, scored, to the open sessions"),
+        ("seal", seal, "aggregate, validate and store every session whose cut-off has passed"),
+        ("daily", run_daily, "capture, then seal"),
+    ):
+        verb = add_verb(verbs, name, text, f"python -m pipeline {name} --dry-run", partial(run_line, action))
+        _add_line(verb)
+        if name == "capture":
+            verb.set_defaults(session="", tickers="")
+        else:
+            hand_run.add_options(verb)
 
 
 def _add_line(verb: argparse.ArgumentParser) -> None:

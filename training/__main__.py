@@ -1,4 +1,4 @@
-"""python -m training VERB: the only place that reads arguments and the environment."""
+"""python -m training VERB: the only place that reads arguments. Verbs that measure are in measure_verbs.py."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.errors import PipelineError
 
 from . import job_verb
 from .inputs import check_recipe_path, replace_base
+from .measure_verbs import add_behaviour, add_compare, add_evaluate, add_explain, add_study
 from .outputs import check_target, make_parent
 from .readers import open_data
 from .recipe import ENCODER, Recipe, load_recipe, rebase_recipe, reseed_recipe, shrink_recipe
+from .verbs import Verbs, add_verb, read_text
 
 HOME = Path(__file__).parent
 JUDGED_AGAINST = 1
 REFUSED = 2
 INTERRUPTED = 130
 UNREAD = 141
-Verbs = argparse._SubParsersAction
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def add_prepare(verbs: Verbs) -> None:
     """Add the verb that shows the data and the splits."""
-    verb = _add_verb(verbs, "prepare", run_prepare, "training/recipes/baseline.toml --manifest data.json")
+    verb = add_verb(verbs, "prepare", run_prepare, "training/recipes/baseline.toml --manifest data.json")
     verb.add_argument("recipe", type=Path, help="recipe file")
     verb.add_argument(
         "--manifest", type=Path, metavar="FILE", help="where it all goes, with hashes, as JSON (runs/data.json)"
@@ -103,7 +102,7 @@ def run_prepare(options: argparse.Namespace) -> None:
 
 def add_pretrain(verbs: Verbs) -> None:
     """Add the verb that makes an encoder."""
-    verb = _add_verb(verbs, "pretrain", run_pretrain, "training/encoders/finance.toml")
+    verb = add_verb(verbs, "pretrain", run_pretrain, "training/encoders/finance.toml")
     verb.add_argument("recipe", type=Path, help="encoder recipe file")
     verb.add_argument("--output", type=Path, default=Path("runs"), help="where the folder goes (default: runs)")
 
@@ -120,7 +119,7 @@ def run_pretrain(options: argparse.Namespace) -> None:
 
 def add_train(verbs: Verbs) -> None:
     """Add the verb that trains."""
-    verb = _add_verb(verbs, "train", run_train, "training/recipes/smoke.toml --seed 1")
+    verb = add_verb(verbs, "train", run_train, "training/recipes/smoke.toml --seed 1")
     verb.add_argument("recipe", type=Path, help="recipe file")
     verb.add_argument("--seed", type=int, help="use this seed instead of the recipe's")
     verb.add_argument("--output", type=Path, default=Path("runs"), help="where run folders go (default: runs)")
@@ -166,128 +165,9 @@ def choose_recipe(options: argparse.Namespace) -> Recipe:
     return recipe if options.seed is None else reseed_recipe(recipe, options.seed)
 
 
-def add_evaluate(verbs: Verbs) -> None:
-    """Add the verb that measures one model."""
-    verb = _add_verb(verbs, "evaluate", run_evaluate, "runs/default-seed42")
-    verb.add_argument("folder", type=Path, help="run folder, or exported model folder")
-    verb.add_argument("--json", type=Path, metavar="FILE", help="also write the measures here")
-    verb.add_argument("--card", action="store_true", help="also write them into an exported folder's card")
-
-
-def run_evaluate(options: argparse.Namespace) -> None:
-    """measure a model on the test rows of every source, baselines beside it"""
-    from pipeline.card import SHIPPED, add_metrics
-    from pipeline.model_folder import read_model_folder, write_json
-
-    from .predict import evaluate_folder
-    from .results import format_calibration, format_contamination, format_results
-
-    check_target("--json", options.json)
-    if options.card:
-        read_model_folder(options.folder)  # only an exported, undamaged folder has a card
-    results = evaluate_folder(options.folder, open_data())
-    for source in results["changed"] or ():
-        print(f"warning: {source} is not the data trained on", file=sys.stderr)
-    if results["is_same_test"] is False:
-        print("warning: it was split otherwise; test rows may have been trained on", file=sys.stderr)
-    if None in (results["changed"], results["is_same_test"]):
-        print("warning: no record of its data and splits: it may have been trained on these rows", file=sys.stderr)
-    print(format_results(results))
-    if results["calibration"]:
-        print("\n" + format_calibration(results["calibration"]))
-    print("\n" + format_contamination(results["contamination"]))
-    if options.json:
-        write_json(options.json, results)
-    if options.card:
-        add_metrics(options.folder, SHIPPED, {key: results[key] for key in ("model", "baselines")})
-
-
-def add_behaviour(verbs: Verbs) -> None:
-    """Add the verb that tries a model on the behavioural suite."""
-    example = "training/behaviour_before.json pipeline/default_model --mistakes"
-    verb = _add_verb(verbs, "behaviour", run_behaviour, example)
-    verb.add_argument(
-        "models",
-        type=Path,
-        nargs="+",
-        metavar="MODEL",
-        help="one, or two (before, after): run folder, exported folder, or figures from --json",
-    )
-    verb.add_argument("--mistakes", action="store_true", help="also list what the last one gets wrong")
-    verb.add_argument("--json", type=Path, metavar="FILE", help="also write the figures of the last one here")
-    verb.add_argument(
-        "--write", type=Path, metavar="FILE", help="also put the table between the marks of this document"
-    )
-    verb.add_argument("--card", action="store_true", help="also write them into the card of the last one, if exported")
-
-
-def run_behaviour(options: argparse.Namespace) -> None:
-    """try one model, or two side by side, on sentences that each ask for one thing: negation, sides, costs, numbers"""
-    from pipeline.card import BEHAVIOUR, add_metrics
-    from pipeline.model_folder import read_model_folder, write_json
-
-    from .behaviour import measure_baselines, measure_folder, read_behaviour
-    from .behaviour_table import format_mistakes, format_report, name_models, replace_tables
-
-    check_target("--json", options.json)
-    document = read_text(options.write) if options.write else ""
-    if options.write:
-        replace_tables(document, "", options.write)  # refuse a document without marks now
-    if options.card:
-        read_model_folder(options.models[-1])
-    cases = read_behaviour()
-    models = name_models([measure_folder(path, cases) for path in options.models])
-    *_, last = models.values()
-    report = format_report(models, measure_baselines(cases), cases)
-    print(report + (f"\n\n{format_mistakes(last, cases)}" if options.mistakes else ""))
-    if options.json:
-        write_json(options.json, last)
-    if options.write:
-        options.write.write_text(replace_tables(document, report, options.write), encoding="utf-8")
-    if options.card:
-        add_metrics(options.models[-1], BEHAVIOUR, last["capabilities"])
-
-
-def add_explain(verbs: Verbs) -> None:
-    """Add the verb that draws a run."""
-    verb = _add_verb(verbs, "explain", run_explain, "runs/default-seed42 --output report.html")
-    verb.add_argument("folder", type=Path, help="run folder")
-    verb.add_argument("--output", type=Path, default=Path("report.html"), help="the page to write (report.html)")
-
-
-def run_explain(options: argparse.Namespace) -> None:
-    """draw a run as one HTML page: where it fails, on which words, how sure it was, which labels look wrong"""
-    from .explain import explain_run
-
-    print(f"report: {explain_run(options.folder, open_data(), options.output)}")
-
-
-def add_compare(verbs: Verbs) -> None:
-    """Add the verb that lays runs side by side."""
-    verb = _add_verb(verbs, "compare", run_compare, "runs/baseline-seed42 runs/lora-seed42 --baseline baseline")
-    verb.add_argument("folders", type=Path, nargs="+", help="run folders; seeds of one recipe are put together")
-    verb.add_argument("--baseline", metavar="RECIPE", help="hold the others against this recipe")
-    verb.add_argument("--markdown", action="store_true", help="print Markdown")
-    verb.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
-
-
-def run_compare(options: argparse.Namespace) -> None:
-    """lay runs side by side: mean and spread over seeds, differences, significance"""
-    from pipeline.model_folder import write_json
-
-    from .compare import compare_runs
-    from .comparison_table import format_markdown, format_table
-
-    check_target("--json", options.json)
-    comparison = compare_runs(options.folders, options.baseline)
-    print((format_markdown if options.markdown else format_table)(comparison))
-    if options.json:
-        write_json(options.json, asdict(comparison))
-
-
 def add_experiments(verbs: Verbs) -> None:
     """Add the verb that runs the plan of experiments and writes what came of it."""
-    verb = _add_verb(verbs, "experiments", run_plan, "--seeds 42,43,44 --epoch-rows 1200 --workers 2")
+    verb = add_verb(verbs, "experiments", run_plan, "--seeds 42,43,44 --epoch-rows 1200 --workers 2")
     verb.add_argument("--output", type=Path, default=Path("runs/experiments"), help="where run folders go")
     verb.add_argument("--seeds", default="42,43,44", help="seeds of every recipe (default: 42,43,44)")
     verb.add_argument("--epoch-rows", type=int, default=1200, help="rows of an epoch (default: 1200)")
@@ -316,7 +196,7 @@ def run_plan(options: argparse.Namespace) -> None:
 
 def add_publish(verbs: Verbs) -> None:
     """Add the verb that uploads a run."""
-    verb = _add_verb(verbs, "publish", run_publish, "runs/default-seed42 OWNER/NAME --private")
+    verb = add_verb(verbs, "publish", run_publish, "runs/default-seed42 OWNER/NAME --private")
     verb.add_argument("folder", type=Path, help="run folder, or exported model folder")
     verb.add_argument("repository", help="Hub repository OWNER/NAME; made if it is missing and the token may")
     verb.add_argument("--private", action="store_true", help="make it a private one")
@@ -332,7 +212,7 @@ def run_publish(options: argparse.Namespace) -> None:
 
 def add_job(verbs: Verbs) -> None:
     """Add the verb that trains on the Hub's hardware."""
-    job_verb.add_options(_add_verb(verbs, "job", run_job, job_verb.EXAMPLE))
+    job_verb.add_options(add_verb(verbs, "job", run_job, job_verb.EXAMPLE))
 
 
 def run_job(options: argparse.Namespace) -> None:
@@ -343,7 +223,7 @@ def run_job(options: argparse.Namespace) -> None:
 
 def add_promote(verbs: Verbs) -> None:
     """Add the verb that pins a better adapter."""
-    verb = _add_verb(verbs, "promote", run_promote, f"OWNER/NAME --revision {'0' * 40}")
+    verb = add_verb(verbs, "promote", run_promote, f"OWNER/NAME --revision {'0' * 40}")
     verb.add_argument("challenger", help="Hub repository OWNER/NAME, or (with --dry-run) a run folder")
     verb.add_argument("--revision", help="its commit, 40 hex digits")
     verb.add_argument(
@@ -386,34 +266,6 @@ def run_promote(options: argparse.Namespace) -> int:
     return 0 if promotion.is_accepted else JUDGED_AGAINST
 
 
-def add_study(verbs: Verbs) -> None:
-    """Add the verb that holds the features against returns."""
-    verb = _add_verb(verbs, "study", run_study, "--features feature_store --prices prices.parquet")
-    verb.add_argument("--features", type=Path, required=True, metavar="ROOT", help="feature store, a local folder")
-    verb.add_argument(
-        "--prices",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="Parquet or CSV: ticker,date,open,high,low,close,volume",
-    )
-    verb.add_argument("--output", type=Path, default=Path("docs") / "STUDY.md", help="report (default: docs/STUDY.md)")
-    verb.add_argument("--note", type=Path, metavar="FILE", help="Markdown about the data, put into the report")
-    verb.add_argument("--seed", type=int, default=0, help="of placebos, learners and bootstrap (default: 0)")
-
-
-def run_study(options: argparse.Namespace) -> None:
-    """measure whether the features predict returns, by rules set beforehand, and write what was found as a report"""
-    from .study import run_study as measure
-    from .study_report import write_report
-
-    check_target("--output", options.output)
-    note = read_text(options.note) if options.note else ""
-    study = measure(options.features, options.prices, options.seed)
-    write_report(study, options.output, note)
-    print(f"verdict: {study.verdict.answer} ({len(study.tests)} tests)\nreport: {options.output}")
-
-
 def make_ready(recipe: Recipe) -> None:
     """Make what ``recipe`` builds on and lacks."""
     if not (recipe.base.startswith(ENCODER) or recipe.teachers):
@@ -423,31 +275,11 @@ def make_ready(recipe: Recipe) -> None:
     build_prerequisites(recipe, open_data())
 
 
-def read_text(path: Path) -> str:
-    """Return a file's text, or refuse in one line."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PipelineError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
 def parse_seed(text: str) -> int:
     """Return a seed of ``--seeds``."""
     if not text.strip().isdecimal():
         raise PipelineError(f"--seeds: {text!r} is no seed; expected whole numbers, separated by commas")
     return int(text)
-
-
-def _add_verb(
-    verbs: Verbs, name: str, run: Callable[[argparse.Namespace], int | None], example: str
-) -> argparse.ArgumentParser:
-    """Add a verb that does what ``run`` says of itself."""
-    text = run.__doc__ or ""
-    verb: argparse.ArgumentParser = verbs.add_parser(
-        name, help=text, description=text, epilog=f"example: python -m training {name} {example}"
-    )
-    verb.set_defaults(run=run)
-    return verb
 
 
 if __name__ == "__main__":
