@@ -52,10 +52,12 @@ def _rearrange(layers: Layers, layer: int) -> None:
     scores = _read(layers, turned_query.output[0], "MatMul")
     context = _read(layers, turned_value.output[0], "MatMul")
     back = _read(layers, context.output[0], "Transpose", _TO_HEADS)
-    whole = next(node for node in layers.readers(back.output[0]) if node.op_type == "Reshape")
+    whole = [node for node in layers.readers(back.output[0]) if node.op_type == "Reshape"]  # others read its shape
+    if len(whole) != 1:
+        raise ForeignGraphError(f"attention that does not go from {back.output[0]} to one Reshape")
     for cut, _ in parts:
         cut.input[1] = HEADS
-    whole.input[1] = WHOLE
+    whole[0].input[1] = WHOLE
     _set_attribute(back, "perm", _FROM_HEADS)
     _fuse(scores, [query.output[0], key.output[0]], transBatchA=1, transBatchB=1, transB=1)
     _fuse(context, [context.input[0], value.output[0]], transBatchB=1)

@@ -104,12 +104,8 @@ class Layers:
     def keep_first_token(self) -> None:
         """Let the last layer compute the first token alone: its query, its residual and all that follows.
 
-        Tokens are the first axis (:func:`pipeline.quantize_attention.put_tokens_first`).
-
-        Raises:
-            ForeignGraphError: the classifier reads anything but token 0 of the last layer.
+        Comes after :func:`pipeline.quantize_attention.put_tokens_first`, which refuses a classifier that reads more.
         """
-        self.find_first_token()
         last = self.count - 1
         source = self._product(last, FIRST[0]).source
         first = f"{source}_first"

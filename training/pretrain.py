@@ -130,8 +130,9 @@ def make_encoder(
     seed_everything(recipe.seed)
     accelerator = start_accelerator(recipe.precision)
     encoder, tokenizer = load_encoder(recipe, [text for text, _ in (*pairs, *labelled)])
-    shown = encode_pairs(tokenizer, pairs[:NARROWING_HEADLINES], recipe)
-    narrow_layers(encoder, recipe.intermediate_size, (pad_batch([row], tokenizer) for row in shown))
+    if recipe.intermediate_size:
+        shown = encode_pairs(tokenizer, pairs[:NARROWING_HEADLINES], recipe)
+        narrow_layers(encoder, recipe.intermediate_size, (pad_batch([row], tokenizer) for row in shown))
     losses: dict[str, Any] = {}
     if recipe.epochs:
         with deterministic_algorithms():

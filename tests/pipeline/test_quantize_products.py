@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import ModelProto, checker, numpy_helper
+from onnx import ModelProto, checker, helper, numpy_helper
 
 from pipeline.export import convert_to_onnx, load_trained
 from pipeline.quantize import FAST, MOVED, PLAIN, quantize_model
@@ -133,6 +133,17 @@ def test_a_classifier_that_reads_every_token_keeps_the_float_way(graph: ModelPro
     strange.graph.initializer.append(numpy_helper.from_array(np.int64(1), "second"))
     ((_, arithmetic),) = quantize_model(strange, TEXTS)
     assert arithmetic.endswith("a classifier that reads more than the first token")
+
+
+def test_attention_joined_in_another_way_keeps_the_float_way(graph: ModelProto) -> None:
+    strange = ModelProto()
+    strange.CopyFrom(graph)
+    turned = next(node for node in strange.graph.node if node.op_type == "Transpose")
+    place = list(strange.graph.node).index(turned)
+    strange.graph.node.insert(place, helper.make_node("Identity", [turned.input[0]], ["between"], "between"))
+    turned.input[0] = "between"
+    ((_, arithmetic),) = quantize_model(strange, TEXTS[:5])
+    assert "attention that does not go from" in arithmetic
 
 
 def test_the_given_model_is_not_touched(graph: ModelProto) -> None:
