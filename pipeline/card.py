@@ -16,7 +16,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from .errors import ModelError
-from .licence import ENCODER, Licence, derive_licence
+from .licence import ENCODER, RUN, Licence, derive_licence
 from .model_folder import CONFIG, METRICS, PROVENANCE, RECIPE, read_json, write_json, write_provenance
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
@@ -109,12 +109,13 @@ def describe_card(
 
 
 def read_licence(folder: Path, provenance: Mapping[str, Any]) -> Licence:
-    """Return the licence that follows from the folder's recipe.toml, its base and its teachers.
+    """Return the licence that follows from the folder's recipe.toml, its base, the run it starts from and its teachers.
 
     Raises:
         ModelError: recipe.toml is there but cannot be read.
     """
-    return derive_licence(read_recipe(folder), provenance["base"]["id"], provenance.get("teachers") or ())
+    base, teachers, start = provenance["base"]["id"], provenance.get("teachers") or (), provenance.get("start")
+    return derive_licence(read_recipe(folder), base, teachers, start)
 
 
 def read_recipe(folder: Path) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def format_kind(config: Mapping[str, Any], recipe: Mapping[str, Any], base: str)
     teachers = recipe.get("teachers") or ()
     others = "another model says" if len(teachers) == 1 else f"{len(teachers)} other models say"
     taught = f" on labels and on what {others}" if teachers else ""
-    origin = base.removeprefix("package:").removeprefix(ENCODER)
+    origin = base.removeprefix("package:").removeprefix(ENCODER).removeprefix(RUN)
     return f"A small encoder ({origin}; {size}) with a three-class head, {how}{taught}, exported to ONNX."
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 UNKNOWN = "other"
 NON_COMMERCIAL = "cc-by-nc-sa-3.0"
-ENCODER = "encoder:"
-"""How a recipe's base names an encoder that `python -m training pretrain` made."""
+ENCODER, RUN = "encoder:", "run:"
+"""How a recipe's base names what `python -m training pretrain` and `python -m training train` made."""
 STRICTNESS = ("mit", "apache-2.0", UNKNOWN, NON_COMMERCIAL)
 """The Hub's names of licences, the strictest last. Terms nobody has stated come before terms known to forbid."""
 SOURCES = {
@@ -40,16 +40,24 @@ class Licence:
     statement: str
 
 
-def derive_licence(recipe: Mapping[str, Any], base: str, teachers: Sequence[Mapping[str, Any]] = ()) -> Licence:
+def derive_licence(
+    recipe: Mapping[str, Any],
+    base: str,
+    teachers: Sequence[Mapping[str, Any]] = (),
+    start: Mapping[str, Any] | None = None,
+) -> Licence:
     """Return the licence of weights trained by ``recipe`` (its parsed TOML) from ``base`` (an id).
 
     Training rows come from the sources of "repeats" or "mix". ``teachers`` are provenance.json's, in the order of the
-    recipe's "teachers"; one that records no "licence" passes on terms that are not known, and so do "unlabelled" texts.
+    recipe's "teachers", and ``start`` is that of the run its "base" names; one that records no "licence" passes on
+    terms that are not known, and so do "unlabelled" texts.
     """
     parts = [_describe_source(source) for source in recipe.get("repeats") or recipe.get("mix") or ()]
     if not parts:
         parts.append(("training data", UNKNOWN, "not recorded in this folder"))
-    parts += [*_describe_headlines(recipe), *_describe_teachers(recipe.get("teachers") or (), teachers)]
+    parts += [*_describe_headlines(recipe), *_describe_start(recipe, start or {})]
+    for i, name in enumerate(recipe.get("teachers") or ()):
+        parts.append(_describe_model(f"teacher {name}", teachers[i] if i < len(teachers) else {}))
     parts.append(_describe_base(base))
     tag = max((tag for _, tag, _ in parts), key=STRICTNESS.index)
     items = [f"- {name}: {words}" for name, _, words in parts]
@@ -74,13 +82,17 @@ def _describe_headlines(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, s
         yield f"headlines of {file}", UNKNOWN, "their terms are not stated"
 
 
-def _describe_teachers(names: Sequence[str], known: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
-    for i, name in enumerate(names):
-        tag = known[i].get("licence") if i < len(known) else None
-        if tag in STRICTNESS:
-            yield f"teacher {name}", tag, f"its terms follow from its own data, base and teachers: {tag}"
-        else:
-            yield f"teacher {name}", UNKNOWN, "see its own card"
+def _describe_start(recipe: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    if str(recipe.get("base", "")).startswith(RUN):
+        yield _describe_model(f"run {recipe['base'].removeprefix(RUN)}", known)
+
+
+def _describe_model(name: str, known: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return what holds of a model of ours, of which provenance.json says what is ``known``."""
+    tag = known.get("licence")
+    if tag in STRICTNESS:
+        return name, tag, f"its terms follow from its own data, base and teachers: {tag}"
+    return name, UNKNOWN, "see its own card"
 
 
 def _describe_base(base: str) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ from .inputs import check_recipe_path, replace_base
 from .measure_verbs import add_behaviour, add_compare, add_evaluate, add_explain, add_study
 from .outputs import check_target, make_parent
 from .readers import open_data
-from .recipe import ENCODER, Recipe, load_recipe, rebase_recipe, reseed_recipe, shrink_recipe
+from .recipe import OURS, Recipe, load_recipe, rebase_recipe, reseed_recipe, shrink_recipe
 from .verbs import Verbs, add_verb, read_text
 
 HOME = Path(__file__).parent
@@ -268,7 +268,7 @@ def run_promote(options: argparse.Namespace) -> int:
 
 def make_ready(recipe: Recipe) -> None:
     """Make what ``recipe`` builds on and lacks."""
-    if not (recipe.base.startswith(ENCODER) or recipe.teachers):
+    if not (recipe.base.startswith(OURS) or recipe.teachers):
         return
     from .chain import build_prerequisites
 

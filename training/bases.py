@@ -41,7 +41,7 @@ from pipeline.model_folder import (
 )
 from pipeline.text import LABELS
 
-from .recipe import ENCODER, PACKAGE, RANDOM, Recipe
+from .recipe import OURS, PACKAGE, RANDOM, Recipe
 from .tiny import write_tiny
 
 SHARDS = "model.safetensors.index.json"
@@ -100,8 +100,8 @@ def open_base(base: Base) -> Iterator[Path]:
             write_tiny(base.id.removeprefix(RANDOM), Path(place))
             yield Path(place)
         return
-    if base.id.startswith(ENCODER):
-        yield _find_encoder(base)
+    if base.id.startswith(OURS):
+        yield _find_ours(base)
         return
     if base.id == PACKAGE:
         folder = _find_package(base)
@@ -255,11 +255,12 @@ def _check_base(folder: Path, base: Base) -> None:
             raise ModelError(f"base {base.id}: {FULL_WEIGHTS} has SHA-256 {found[:12]}...; {expected}")
 
 
-def _find_encoder(base: Base) -> Path:
-    folder = Path(base.id.removeprefix(ENCODER))
+def _find_ours(base: Base) -> Path:
+    kind, _, place = base.id.partition(":")
+    folder = Path(place)
     if not (folder / PROVENANCE).is_file():
-        how = f"python -m training pretrain training/encoders/{folder.name}.toml"
-        raise ModelError(f"base {base.id}: no encoder there; make it first: {how}")
+        how = {"encoder": f"pretrain training/encoders/{folder.name}.toml", "run": "train RECIPE"}[kind]
+        raise ModelError(f"base {base.id}: no {kind} there; make it first: python -m training {how}")
     check_hashes(folder, read_json(folder / PROVENANCE), (CONFIG, FULL_WEIGHTS, TOKENIZER))
     return folder
 

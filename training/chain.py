@@ -1,4 +1,4 @@
-"""A recipe -> the encoder and the teachers it builds on, made first where they are not there yet.
+"""A recipe -> the encoder or run and the teachers it builds on, made first where they are not there yet.
 
 `runs/finance` is made by encoders/finance.toml, `runs/mpnet-seed42` by recipes/mpnet.toml under seed 42.
 """
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from .encoder_recipe import load_encoder_recipe
 from .pretrain import pretrain_encoder
 from .readers import DataSource
-from .recipe import ENCODER, Recipe, load_recipe, reseed_recipe
+from .recipe import ENCODER, RUN, Recipe, load_recipe, reseed_recipe
 from .steps import TrainingError
 from .train import count_processes, train_recipe
 
@@ -79,13 +79,14 @@ def check_steps(recipe: Recipe, missing: Sequence[Step], above: tuple[str, ...])
 
 
 def list_steps(recipe: Recipe) -> list[Step]:
-    """Return what ``recipe`` builds on, its encoder first; a teacher without a seed in its name is not ours to make."""
+    """Return what ``recipe`` builds on, its base first; a run without a seed in its name is not ours to make."""
     steps = []
     if recipe.base.startswith(ENCODER):
         folder = Path(recipe.base.removeprefix(ENCODER))
         steps.append(Step(folder, HOME / "encoders" / f"{folder.name}.toml"))
-    for teacher in map(Path, recipe.teachers):
-        found = _SEEDED.fullmatch(teacher.name)
+    start = [recipe.base.removeprefix(RUN)] if recipe.base.startswith(RUN) else []
+    for run in map(Path, [*start, *recipe.teachers]):
+        found = _SEEDED.fullmatch(run.name)
         path = HOME / "recipes" / f"{found['name']}.toml" if found else None
-        steps.append(Step(teacher, path, int(found["seed"]) if found else None))
+        steps.append(Step(run, path, int(found["seed"]) if found else None))
     return steps

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tomlkit
 
-from .recipe import ENCODER, check_base
+from .recipe import OURS, check_base
 from .rules import NAME_RULE, Rule, among, check_rules, read_table, within
 
 
@@ -18,8 +18,7 @@ class EncoderRecipe:
     ``base``, ``revision``, ``weight_sha256``, ``architecture``, ``max_length`` (tokens), ``batch_size`` (rows),
     ``learning_rate`` at its peak, ``warmup_share`` of the steps and ``precision`` mean what they do in a Recipe.
     ``headlines`` are drawn from ``corpus``, a Parquet file of the data folder; the labelled sets' training texts come
-    ``labelled_repeats`` times beside them. ``vocabulary`` is how many pieces of the base's are kept, 0 for all, and
-    ``intermediate_size`` how many neurons in the feed-forward part of each layer, likewise (:mod:`training.narrow`).
+    ``labelled_repeats`` times beside them. ``vocabulary`` is how many pieces of the base's are kept, 0 for all.
     ``mask_share`` in 0..1 of the pieces are guessed. With 0 ``epochs`` nothing is learnt: the encoder is the base,
     cut down.
     """
@@ -40,7 +39,6 @@ class EncoderRecipe:
     warmup_share: float
     mask_share: float
     labelled_repeats: int = 0
-    intermediate_size: int = 0
     architecture: str = "bert"
     precision: str = "auto"
 
@@ -66,13 +64,12 @@ _RULES: tuple[Rule, ...] = (
     NAME_RULE,
     ("architecture", *among("bert", "distilbert", "roberta", "deberta-v2", "modernbert")),
     ("precision", *among("auto", "fp32", "bf16", "fp16")),
-    ("base", lambda value: not value.startswith(ENCODER), "a published base, no encoder of ours"),
+    ("base", lambda value: not value.startswith(OURS), "a published base, none of ours"),
     ("corpus", bool, "a Parquet file of the data folder"),
     ("seed", *within(0, 2**31 - 1)),
     ("headlines", *within(1, 10**9)),
     ("labelled_repeats", *within(0, 100)),
     ("vocabulary", *within(0, 10**6)),
-    ("intermediate_size", *within(0, 10**6)),
     ("max_length", *within(8, 512)),
     ("epochs", *within(0, 100)),
     ("batch_size", *within(1, 4096)),

@@ -11,7 +11,7 @@ from pipeline.errors import PipelineError
 
 from .inputs import check_recipe_path, read_seed, replace_base
 from .outputs import append_output, check_target
-from .recipe import ENCODER, Recipe, load_recipe, reseed_recipe
+from .recipe import OURS, Recipe, load_recipe, reseed_recipe
 from .rules import RecipeError
 
 HUB = "https://huggingface.co"
@@ -65,7 +65,7 @@ def check_recipe(path: str, seed: int | None, base: str) -> Recipe:
     recipe = load_recipe(PROJECT / path)
     recipe = replace_base(recipe, base) if base else recipe
     recipe = recipe if seed is None else reseed_recipe(recipe, seed)
-    if recipe.unlabelled or recipe.base.startswith(ENCODER):
+    if recipe.unlabelled or recipe.base.startswith(OURS):
         raise RecipeError(f"{path}: needs unlabelled headlines, which no public server has; expected a recipe without")
     return recipe
 

@@ -15,7 +15,7 @@ from .evaluate import calibration_error, log_loss, measure_score
 from .fit import Fit
 from .losses import read_scores
 from .model import fold_temperature, load_labelled_base
-from .recipe import Recipe
+from .recipe import RUN, Recipe
 from .results import compare_model
 from .rows import Rows
 
@@ -96,7 +96,12 @@ def measure_score_head(
 
 
 def predict_zero_shot(recipe: Recipe, rows: Rows, device: torch.device) -> Probabilities | None:
-    """Return what the recipe's base says by its own labels before any training, None where it has none by our names."""
+    """Return what the recipe's base says by its own labels before any training, None where it has none by our names.
+
+    None of a run of ours too: it has learned from the very rows this recipe learns from.
+    """
+    if recipe.base.startswith(RUN):
+        return None
     found = load_labelled_base(recipe)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""An encoder -> the same one with fewer neurons in every feed-forward part, for a faster model to train.
+"""A model -> the same one with fewer neurons in every feed-forward part of its encoder, for a faster model to train.
 
 Neurons go one at a time, each the one whose loss the others can make up for best on given texts, and the weights of
 those others take its work over: the Optimal Brain Surgeon (Hassibi, Stork 1993) with whole columns for weights, as in
@@ -7,21 +7,42 @@ ZipLM (Kurtic, Frantar, Alistarh 2023).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
 from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from pipeline.errors import ModelError
 
+from .batches import encode_examples, pad_batch
+from .data import Example
 from .layers import find_stack
+from .model import Model
+from .recipe import Recipe
 
 NARROWED = ("bert", "roberta", "deberta-v2")
 """Architectures whose layers are known here to keep their feed-forward part in intermediate.dense and output.dense."""
+SHOWN_ROWS = 1000
+"""On so many, what neurons say is measured before some of them go."""
 DAMPING = 1e-3
 """Share of the mean variance that is added to each: keeps the inverse finite where two neurons say the same."""
+
+
+def narrow_model(model: Model, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, examples: Sequence[Example]) -> None:
+    """Leave the recipe's ``intermediate_size`` neurons in ``model``, in place, judged by a sample of ``examples``.
+
+    Raises:
+        ModelError: see :func:`narrow_layers`.
+    """
+    if recipe.intermediate_size:
+        shown = Random(recipe.seed).sample(examples, min(SHOWN_ROWS, len(examples)))
+        encoded = encode_examples(shown, tokenizer, recipe.max_length)
+        narrow_layers(
+            cast(PreTrainedModel, model), recipe.intermediate_size, (pad_batch([row], tokenizer) for row in encoded)
+        )
 
 
 def narrow_layers(encoder: PreTrainedModel, size: int, rows: Iterable[Mapping[str, torch.Tensor]]) -> None:

@@ -35,7 +35,6 @@ from .corpus import draw_headlines, pair_headlines
 from .course import find_rate
 from .data import describe_data, load_examples
 from .encoder_recipe import EncoderRecipe, format_encoder
-from .narrow import narrow_layers
 from .readers import DataSource
 from .run_folder import describe_base, describe_libraries, peak_rss_mib
 from .splits import SPLIT_SEED, fingerprint_splits, split_examples
@@ -46,8 +45,6 @@ from .vocabulary import read_emoji, trim_vocabulary
 
 HELD_HEADLINES, FEWEST_HEADLINES = 2000, 10
 """Of the headlines this many, a tenth if there are fewer, are not learned from but measured on."""
-NARROWING_HEADLINES = 1000
-"""On so many, what neurons say is measured before some of them go."""
 SHOWN_STEPS = 20
 IGNORED = -100
 SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -130,9 +127,6 @@ def make_encoder(
     seed_everything(recipe.seed)
     accelerator = start_accelerator(recipe.precision)
     encoder, tokenizer = load_encoder(recipe, [text for text, _ in (*pairs, *labelled)])
-    if recipe.intermediate_size:
-        shown = encode_pairs(tokenizer, pairs[:NARROWING_HEADLINES], recipe)
-        narrow_layers(encoder, recipe.intermediate_size, (pad_batch([row], tokenizer) for row in shown))
     losses: dict[str, Any] = {}
     if recipe.epochs:
         with deterministic_algorithms():

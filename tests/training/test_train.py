@@ -422,7 +422,7 @@ def test_a_teacher_that_changed_since_it_was_sealed_is_refused(
     weights = teacher / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + bytes(4))
     with pytest.raises(ModelError, match="teacher: adapter_model.safetensors has SHA-256"):
-        describe_teacher(teacher, read_rows(QUICK, mini_data))
+        describe_teacher("teacher", teacher, read_rows(QUICK, mini_data))
 
 
 @pytest.mark.parametrize(
@@ -445,7 +445,7 @@ def test_a_teacher_that_may_know_the_held_out_rows_is_refused(provenance: dict[s
 
 def test_a_teacher_without_provenance_is_refused(mini_data: LocalFolder, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="provenance.json is missing"):
-        describe_teacher(tmp_path, read_rows(QUICK, mini_data))
+        describe_teacher("teacher x", tmp_path, read_rows(QUICK, mini_data))
 
 
 @pytest.mark.parametrize(
