@@ -98,6 +98,23 @@ def test_a_student_is_under_the_terms_of_its_strictest_teacher(
     assert words in licence.statement
 
 
+@pytest.mark.parametrize(
+    ("start", "tag", "words"),
+    [
+        (
+            {"licence": "cc-by-nc-sa-3.0"},
+            "cc-by-nc-sa-3.0",
+            "- run runs/wide-seed42: its terms follow from its own data",
+        ),
+        (None, "other", "No terms are known for: run runs/wide-seed42."),
+    ],
+)
+def test_who_goes_on_from_a_run_is_under_its_terms(start: dict[str, Any] | None, tag: str, words: str) -> None:
+    licence = derive_licence({"repeats": {"twitter": 1}, "base": "run:runs/wide-seed42"}, MINILM, (), start)
+    assert licence.tag == tag
+    assert words in licence.statement
+
+
 def test_more_teachers_than_the_recipe_names_change_nothing() -> None:
     alone = derive_licence({"repeats": {"twitter": 1}}, MINILM)
     assert derive_licence({"repeats": {"twitter": 1}}, MINILM, [{"licence": "cc-by-nc-sa-3.0"}]) == alone

@@ -17,7 +17,10 @@ from tests.training.conftest import CORPUS, ENCODER  # noqa: E402
 from training import __main__ as command_line  # noqa: E402
 from training import chain, pretrain  # noqa: E402
 from training.chain import Step, build_prerequisites, list_steps  # noqa: E402
+from training.data import load_examples  # noqa: E402
 from training.encoder_recipe import format_encoder  # noqa: E402
+from training.model import build_model, load_run  # noqa: E402
+from training.narrow import narrow_model  # noqa: E402
 from training.pretrain import pretrain_encoder  # noqa: E402
 from training.readers import LocalFolder  # noqa: E402
 from training.recipe import Recipe, format_recipe, load_recipe  # noqa: E402
@@ -82,7 +85,37 @@ def test_a_student_is_trained_from_nothing_but_data(
     assert "student-seed42 exists" in capsys.readouterr().err
 
 
-def test_steps_are_the_encoder_then_the_teachers_and_say_their_command() -> None:
+def test_a_recipe_goes_on_from_a_run_with_its_head_and_fewer_neurons(data: LocalFolder) -> None:
+    start = replace(STUDENT, name="start", teachers=["runs/teacher-seed42"])
+    Path("home/recipes/start.toml").write_text(format_recipe(start))
+    recipe = replace(SMOKE, name="further", base="run:runs/start-seed43", intermediate_size=16)
+    build_prerequisites(recipe, data)
+    whole, _, _ = load_run(Path("runs/start-seed43"))
+    model, tokenizer = build_model(recipe)
+    torch.testing.assert_close(model.state_dict(), whole.state_dict(), rtol=0, atol=0)
+    narrow_model(model, tokenizer, recipe, load_examples(data))
+    assert model.config.intermediate_size == 16
+    folder = train_recipe(recipe, data, Path("runs"))
+    assert load_run(folder)[0].config.intermediate_size == 16
+    found, before = (read_json(one / "provenance.json") for one in (folder, Path("runs/start-seed43")))
+    assert found["start"]["sha256"] == hash_file(Path("runs/start-seed43/provenance.json"))
+    assert found["base"] == found["start"]["base"] == before["base"]
+    assert found["start"]["licence"] == "cc-by-nc-sa-3.0"
+    assert (before["start"], found["encoder"]) == (None, None)
+    assert "zero_shot" not in read_json(folder / "metrics.json")["test"]["baselines"]
+
+
+def test_a_start_that_is_not_there_or_was_split_otherwise_is_refused(data: LocalFolder) -> None:
+    recipe = replace(SMOKE, base="run:runs/start-seed42")
+    with pytest.raises(ModelError, match="base run:runs/start-seed42: no run there; make it first: python -m training"):
+        train_recipe(recipe, data, Path("runs"))
+    folder = train_recipe(replace(SMOKE, name="start"), data, Path("runs"))
+    write_provenance(folder, read_json(folder / "provenance.json") | {"splits": {"test": "b" * 64}})
+    with pytest.raises(ModelError, match="base run:runs/start-seed42: its test rows are bbbbbbbbbbbb"):
+        train_recipe(recipe, data, Path("runs"))
+
+
+def test_steps_are_the_base_then_the_teachers_and_say_their_command() -> None:
     steps = list_steps(replace(STUDENT, teachers=["runs/teacher-seed42", "elsewhere/other-seed7", "given"]))
     assert steps == [
         Step(Path("runs/wire"), Path("home/encoders/wire.toml")),
@@ -94,6 +127,9 @@ def test_steps_are_the_encoder_then_the_teachers_and_say_their_command() -> None
         "python -m training pretrain home/encoders/wire.toml --output runs",
         "python -m training train home/recipes/teacher.toml --seed 42 --output runs",
         "python -m training train home/recipes/other.toml --seed 7 --output elsewhere",
+    ]
+    assert list_steps(replace(SMOKE, base="run:runs/start-seed43")) == [
+        Step(Path("runs/start-seed43"), Path("home/recipes/start.toml"), 43)
     ]
     assert list_steps(SMOKE) == []
 

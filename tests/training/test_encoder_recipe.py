@@ -36,7 +36,6 @@ def test_every_encoder_recipe_is_named_after_its_file_and_written_as_itself(name
         ("mask_share = 0.2", "mask_share = 0", "mask_share is 0.0; expected 0.01..0.9"),
         ("mask_share = 0.2", "mask_share = nan", "mask_share is nan"),
         ("vocabulary = 16_000", "vocabulary = -1", "vocabulary is -1; expected 0..1000000"),
-        ("epochs = 1", "epochs = 1\nintermediate_size = -1", "intermediate_size is -1; expected 0..1000000"),
         ("headlines = 200_000", "headlines = 0", "headlines is 0; expected 1..1000000000"),
         ("labelled_repeats = 2", "labelled_repeats = 101", "labelled_repeats is 101; expected 0..100"),
         ("max_length = 64", "max_length = 1024", "max_length is 1024; expected 8..512"),

@@ -51,6 +51,7 @@ def test_the_packaged_base_is_known_by_its_digest() -> None:
         "package:os@1.0",
         "random:bert",
         "encoder:/etc",
+        "run:/etc",
         "--output",
     ],
 )

@@ -208,7 +208,6 @@ def test_what_ends_it_leaves_nothing_behind_and_speaks_in_one_line(
     [
         ({"corpus": "none.parquet"}, DataError, "data file missing: .*none.parquet"),
         ({"vocabulary": 30}, ModelError, "vocabulary is 30; expected at least 141"),
-        ({"intermediate_size": 5000}, ModelError, "intermediate_size is 5000; the base has"),
         (
             {"base": "random:roberta", "architecture": "roberta"},
             ModelError,
