@@ -60,13 +60,14 @@ def check_recipe(path: str, seed: int | None, base: str) -> Recipe:
     """Return the recipe at ``path`` as the Job will train it.
 
     Raises:
-        RecipeError: it is refused, or needs headlines of the data folder, which no Job has.
+        RecipeError: it is refused, or needs texts of the data folder or a folder of ours, which no Job has.
     """
     recipe = load_recipe(PROJECT / path)
     recipe = replace_base(recipe, base) if base else recipe
     recipe = recipe if seed is None else reseed_recipe(recipe, seed)
-    if recipe.unlabelled or recipe.base.startswith(OURS):
-        raise RecipeError(f"{path}: needs unlabelled headlines, which no public server has; expected a recipe without")
+    needed = [*recipe.unlabelled, *([recipe.base] if recipe.base.startswith(OURS) else [])]
+    if needed:
+        raise RecipeError(f"{path}: needs {needed[0]}, which no public server has; expected a recipe without")
     return recipe
 
 

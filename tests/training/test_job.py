@@ -315,7 +315,7 @@ def test_the_verb_takes_code_and_commit_from_the_workflow(
         (["../shared/STYLE.md"], "../shared/STYLE.md: no file below"),
         (["/etc/passwd"], "/etc/passwd: no file below"),
         (["README.md"], "README.md: expected the path of a .toml file"),
-        (["training/recipes/default.toml"], "needs unlabelled headlines, which no public server has"),
+        (["training/recipes/default.toml"], "needs unlabelled/reuters_articles_lead_2006_2013.parquet#lead, which no"),
         (["training/recipes/smoke.toml", "--seed", "1;x"], "--seed: '1;x' is no seed"),
         (["training/recipes/smoke.toml", "--seed=-1"], "--seed: seed is -1"),
         (["training/recipes/full-raw.toml", "--base", "made/base@main"], "--base: 'made/base@main' is no base"),
