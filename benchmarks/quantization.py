@@ -162,7 +162,7 @@ def store_blockwise(block: int, level: int) -> Store:
 
     def build(x: str, name: str, weights: np.ndarray, output: str) -> tuple[list[NodeProto], dict[str, np.ndarray]]:
         rows, columns = weights.shape
-        blocks = weights.T.reshape(columns, rows // block, block)
+        blocks = np.pad(weights.T, ((0, 0), (0, -rows % block))).reshape(columns, -1, block)
         scales = np.abs(blocks).max(axis=2) / 127
         values = (np.rint(blocks / scales[..., None]) + 128).astype(np.uint8)
         extra = {"accuracy_level": level} if level else {}

@@ -77,9 +77,8 @@ def _describe_headlines(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, s
             for source in SOURCES
             if source not in (recipe.get("repeats") or recipe.get("mix") or {})
         )
-    older = [recipe["corpus"]] if recipe.get("corpus") else []  # what recipes called their one file before 2026-11-28
-    for file in dict.fromkeys(name.partition("#")[0] for name in recipe.get("unlabelled") or older):
-        yield f"headlines of {file}", UNKNOWN, "their terms are not stated"
+    for file in dict.fromkeys(name.partition("#")[0] for name in recipe.get("unlabelled") or ()):
+        yield f"texts of {file}", UNKNOWN, "their terms are not stated"
 
 
 def _describe_start(recipe: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
