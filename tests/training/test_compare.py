@@ -279,7 +279,7 @@ def test_malformed_figures_are_refused_in_one_line(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": 9}, "differ in epochs; expected runs of one recipe"),
+        ({"epochs": BASE.epochs + 1}, "differ in epochs; expected runs of one recipe"),
         ({"base": "random:bert", "revision": "", "weight_sha256": ""}, "differ in base"),
         ({"score_weight": 0.5, "early_stopping": 3}, "differ in early_stopping, score_weight"),
         ({"repeats": {"fiqa": 1}}, "differ in repeats, sources"),
