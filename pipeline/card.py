@@ -184,13 +184,22 @@ def _describe_contamination(one: Mapping[str, Any]) -> str:
 
 
 def format_calibration(calibration: Mapping[str, float] | None) -> str:
-    """Return what the temperature is and what it changed, on validation rows."""
+    """Return how probabilities were calibrated, and what that changed, on validation rows."""
     if not calibration:
         return "Probabilities were not calibrated."
+    if "ridge" in calibration:
+        how = (
+            "The head's last layer is fitted anew on validation rows only, held near the trained one by a ridge of "
+            f"{calibration['ridge']:g}. There, each row judged by a layer fitted without it,"
+        )
+    else:
+        how = (
+            "Probabilities are scaled by temperature: the head's logits are divided by "
+            f"{calibration['temperature']:.3f}, fitted on validation rows only. There"
+        )
     return (
-        f"Probabilities are scaled by temperature: the head's logits are divided by {calibration['temperature']:.3f}, "
-        f"fitted on validation rows only. There the expected calibration error was {calibration['ece_before']:.3f} "
-        f"before and {calibration['ece_after']:.3f} after, the log loss {calibration['nll_before']:.3f} and "
+        f"{how} the expected calibration error was {calibration['ece_before']:.3f} before and "
+        f"{calibration['ece_after']:.3f} after, the log loss {calibration['nll_before']:.3f} and "
         f"{calibration['nll_after']:.3f}."
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,10 @@ def fit_model(
 ) -> Fit:
     """Train ``model`` in place and leave the weights of the epoch whose macro-F1 over all validation rows is highest.
 
-    All rows together, not a mean over sources: FiQA has under a hundred validation rows, and its own figure jumps. Of
-    equals the latest is kept. ``epochs`` holds the indices into ``rows`` of each epoch (see ``plan_rows``). With
-    ``state``, what :func:`save_progress` wrote, it goes on from there, bit for bit as if it had never stopped.
+    With ``average_weights`` an epoch's are the mean over the ends of all epochs up to it. All rows together, not a mean
+    over sources: FiQA has under a hundred validation rows, and its own figure jumps. Of equals the latest is kept.
+    ``epochs`` holds the indices into ``rows`` of each epoch (see ``plan_rows``). With ``state``, what
+    :func:`save_progress` wrote, it goes on from there, bit for bit as if it had never stopped.
 
     Raises:
         TrainingError: the loss is no longer a number.
@@ -75,6 +76,10 @@ def fit_model(
     progress = fitting.progress
     while len(progress.records) < len(fitting.plan) and not is_stalled(progress.records, recipe.early_stopping):
         run_epoch(fitting, store)
+        trained = judged = trainable_state(fitting.bare_model)
+        if recipe.average_weights:
+            progress.mean = judged = average_states(progress.mean, trained, len(progress.records))
+            load_trainable(fitting.bare_model, judged)
         probabilities = predict_shared(accelerator, fitting.bare_model, rows, held)
         record = record_epoch(len(progress.records) + 1, progress.losses, progress.seconds, validation, probabilities)
         progress.records.append(record)
@@ -82,12 +87,20 @@ def fit_model(
         if accelerator.is_main_process:
             tqdm.write(format_epoch(record, len(fitting.plan)))
         if find_best(progress.records) == record["epoch"]:
-            progress.best = trainable_state(fitting.bare_model)
+            progress.best = judged
+        load_trainable(fitting.bare_model, trained)
         if store:
             save_progress(fitting, store)
     load_trainable(fitting.bare_model, progress.best)
     met = {row for epoch in epochs[: len(progress.records)] for row in epoch}
     return Fit(find_best(progress.records), tuple(progress.records), len(met))
+
+
+def average_states(
+    mean: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], count: int
+) -> dict[str, torch.Tensor]:
+    """Return the mean of ``count`` states and one more ``state``; ``mean`` is theirs, unread for a count of 0."""
+    return {name: torch.lerp(mean[name], value, 1 / (count + 1)) if count else value for name, value in state.items()}
 
 
 def run_epoch(fitting: Fitting, store: Store | None) -> None:

@@ -1,4 +1,4 @@
-"""A trained model and a run's rows -> what metrics.json and predictions.csv hold. Fits the temperature on the way."""
+"""A trained model and a run's rows -> what metrics.json and predictions.csv hold. Calibrates it on the way."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from .batches import encode_examples, predict_logits, predict_probabilities
-from .calibrate import apply_temperature, fit_temperature
 from .data import Example
-from .evaluate import calibration_error, log_loss, measure_score
+from .evaluate import measure_score
 from .fit import Fit
 from .losses import read_scores
-from .model import fold_temperature, load_labelled_base
+from .model import load_labelled_base
 from .recipe import RUN, Recipe
+from .refit import calibrate_model
 from .results import compare_model
 from .rows import Rows
 
@@ -33,6 +33,8 @@ def measure_run(
 ) -> tuple[dict[str, Any], Probabilities]:
     """Calibrate ``model`` in place on the validation rows, then score the test rows; return measures and probabilities.
 
+    Those of validation rows are what :func:`calibrate_model` returns: after a fitted head, not the final model's own.
+
     The measures are what metrics.json holds but for the run's cost. ``zero_shot`` is what the base said by its own
     labels, None where it has none.
     """
@@ -44,13 +46,8 @@ def measure_run(
     }
     if recipe.score_head == "separate":
         result["score_head"] = measure_score_head(model, tokenizer, recipe, rows.test)
-    raw = _predict(model, tokenizer, recipe, rows.validation)
-    result["calibration"] = calibrate_model(model, rows.validation, raw)
-    temperature = result["calibration"]["temperature"]
-    found = {
-        "validation": apply_temperature(raw, temperature),
-        "test": _predict(model, tokenizer, recipe, rows.test),
-    }
+    result["calibration"], validation = calibrate_model(model, tokenizer, recipe, rows.validation)
+    found = {"validation": validation, "test": _predict(model, tokenizer, recipe, rows.test)}
     return result | compare_splits(rows, recipe, found, zero_shot), found
 
 
@@ -67,21 +64,6 @@ def compare_splits(rows: Rows, recipe: Recipe, found: Probabilities, zero_shot: 
         test = [rows.relabelled[i] for i in rows.splits.test]
         result["test_percentile"] = compare_model(relabelled, test, found["test"], base.get("test"))
     return result
-
-
-def calibrate_model(model: Any, validation: list[Example], probabilities: np.ndarray) -> dict[str, float]:
-    """Fit a temperature on ``validation`` and fold it into the head; return it, and ECE and log-loss around it."""
-    labels = np.array([example.label for example in validation], dtype=int)
-    temperature = fit_temperature(labels, probabilities)
-    fold_temperature(model, temperature)
-    after = apply_temperature(probabilities, temperature)
-    return {
-        "temperature": temperature,
-        "ece_before": calibration_error(labels, probabilities),
-        "ece_after": calibration_error(labels, after),
-        "nll_before": log_loss(labels, probabilities),
-        "nll_after": log_loss(labels, after),
-    }
 
 
 def measure_score_head(

@@ -51,7 +51,6 @@ from .heads import (
     find_columns,
     find_last,
     find_new_modules,
-    fold_temperature,
     renew_rows,
     reorder_rows,
 )
@@ -60,7 +59,6 @@ from .recipe import Recipe
 
 __all__ = [
     "build_model",
-    "fold_temperature",
     "load_base",
     "load_labelled_base",
     "load_run",

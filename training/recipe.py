@@ -69,8 +69,13 @@ class Recipe:
 
     Steps. ``batch_size`` rows a step, in ``accumulate`` parts. ``layer_decay`` multiplies the learning rate once per
     layer below the head. ``warmup_share`` of the steps raise the learning rate
-    linearly, the rest follow ``schedule``. ``early_stopping`` epochs without a better validation macro-F1 end the run,
+    linearly, the rest follow ``schedule``. With ``average_weights`` an epoch's weights, which validation judges and the
+    run keeps, are the mean over the ends of all epochs so far (SWA: Izmailov et al. 2018), though training goes on from
+    its own. ``early_stopping`` epochs without a better validation macro-F1 end the run,
     0 never does. ``precision`` "auto" is bf16 or fp16 where a GPU has it, else fp32.
+
+    Calibration, on the validation rows, after the last step: one temperature, or with ``calibration`` "head" the whole
+    last layer (:mod:`training.refit`).
     """
 
     name: str
@@ -116,6 +121,8 @@ class Recipe:
     accumulate: int = 1
     schedule: str = "linear"
     early_stopping: int = 0
+    average_weights: bool = False
+    calibration: str = "temperature"
     precision: str = "auto"
 
     @property
@@ -290,6 +297,7 @@ _RULES: tuple[Rule, ...] = (
     ("class_weights", *among("none", "balanced")),
     ("score_head", *among("difference", "separate")),
     ("schedule", *among("constant", "linear", "cosine")),
+    ("calibration", *among("temperature", "head")),
     ("precision", *among("auto", "fp32", "bf16", "fp16")),
     ("seed", *within(0, 2**31 - 1)),
     ("epoch_rows", *within(0, 10**9)),

@@ -46,12 +46,14 @@ def format_results(results: Mapping[str, Any]) -> str:
 
 
 def format_calibration(calibration: Mapping[str, float]) -> str:
-    """Return one line on the temperature in a run's metrics.json: its value, and what it changed on validation rows."""
+    """Return one line on the calibration in a run's metrics.json: what was fitted, and how validation rows changed."""
     change = "  ".join(
         f"{title} {calibration[f'{key}_before']:.3f} -> {calibration[f'{key}_after']:.3f}"
         for key, title in (("ece", "ECE"), ("nll", "log-loss"))
     )
-    return f"temperature {calibration['temperature']:.3f}, fitted on validation rows alone: {change}"
+    what = f"last layer, ridge {calibration['ridge']:g}" if "ridge" in calibration else "temperature"
+    how = "cross-fitted" if "ridge" in calibration else f"{calibration['temperature']:.3f}, fitted"
+    return f"{what} {how} on validation rows alone: {change}"
 
 
 def format_contamination(found: Sequence[Mapping[str, Any]] | None) -> str:

@@ -36,12 +36,16 @@ class TrainingError(PipelineError):
 
 @dataclass
 class Progress:
-    """Where a fit is: finished epochs and their records, the losses of the steps of the current one, best weights."""
+    """Where a fit is: finished epochs and their records, the losses of the steps of the current one, best weights.
+
+    ``mean`` is that of the weights at the ends of all finished epochs, empty for a recipe that keeps none.
+    """
 
     records: list[dict[str, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     seconds: float = 0.0
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    mean: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass

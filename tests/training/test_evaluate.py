@@ -272,6 +272,7 @@ def test_temperature_and_contamination_are_said_in_words() -> None:
     shown = format_calibration(figures)
     assert "1.500" in shown
     assert "ECE 0.100 -> 0.020  log-loss 0.500 -> 0.400" in shown
+    assert "last layer, ridge 0.003 cross-fitted" in format_calibration(figures | {"ridge": 0.003})
     one = {"source": "phrasebank", "test_row_count": 40, "evidence": "its card", "statement": "It was."}
     shown = format_contamination(
         [one | {"known_share": 0.5, "is_exact": False}, one | {"known_share": None, "is_exact": False}]

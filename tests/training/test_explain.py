@@ -192,7 +192,7 @@ def test_the_figures_are_those_of_the_run(explained: Explained, page: Page) -> N
         np.diagonal(metrics["test"]["model"][s]["confusion"]) for s in ("phrasebank", "twitter", "fiqa", "sentfin")
     ]
     assert cells == [int(count) for diagonal in diagonals for count in diagonal]
-    assert f"{metrics['calibration']['temperature']:.3f}" in summary.text
+    assert f"{metrics['calibration']['ece_after']:.3f}" in summary.text
     assert f"{metrics['test']['model']['overall']['ece']:.3f}" in summary.text
 
 

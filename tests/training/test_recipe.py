@@ -57,7 +57,8 @@ CHANGES: dict[str, set[str]] = {
     "versions": {"flip_share", "swap_share"},
     "written": {"written_rows"},
 }
-OWN = {"baseline", "smoke", "adapter", "full-raw", "full-finance", "augmented", "mpnet", "wide", "narrow", "default"}
+OWN = {"baseline", "smoke", "adapter", "full-raw", "full-finance", "augmented", "mpnet", "narrow"}
+OWN |= {"wide", "slim", "default"}
 """Recipes that are no experiments against the baseline: the embedded model's and those it builds on or might."""
 
 

@@ -41,6 +41,7 @@ RECIPE = replace(
     epoch_rows=320,
     train_limit=0,
     schedule="cosine",
+    average_weights=True,
 )
 """Dropout, so that the random state matters; ten steps an epoch, saved after every fourth and at the epoch's end."""
 EVERY = 4

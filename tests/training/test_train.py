@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("accelerate", reason="training needs accelerate")
@@ -131,6 +133,22 @@ def test_the_saved_model_says_what_predictions_csv_and_the_test_measures_say(
         assert read(run_folder, "metrics.json")[split]["model"]["overall"]["accuracy"] == pytest.approx(accuracy)
 
 
+def test_a_fitted_head_is_in_the_weights_and_validation_rows_are_judged_without_themselves(
+    mini_data: LocalFolder, tmp_path: Path
+) -> None:
+    recipe = replace(QUICK, name="refit", calibration="head")
+    folder = training_line.train_recipe(recipe, mini_data, tmp_path)
+    calibration = read(folder, "metrics.json")["calibration"]
+    assert calibration["ridge"] > 0
+    rows, table = read_rows(recipe, mini_data), read_predictions(folder / "predictions.csv")
+    apart = {
+        split: np.abs(load_scorer(folder)(examples) - probabilities_of(table[table["split"] == split])).max()
+        for split, examples in (("validation", rows.validation), ("test", rows.test))
+    }
+    assert apart["test"] < 2e-6
+    assert apart["validation"] > 1e-4
+
+
 def test_probabilities_do_not_depend_on_order_or_batch_mates(run_folder: Path) -> None:
     score = load_scorer(run_folder)
     rows = [Example(f"profit {'soars ' * n}", "Acme" * (n % 2), 0, None, "fiqa") for n in range(1, 9)]
@@ -232,25 +250,51 @@ def test_early_stopping_ends_a_fit_that_no_longer_gets_better() -> None:
     assert max(values[-2:]) <= max(values[:-2])
 
 
-def test_the_best_epoch_not_the_last_is_left_in_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[dict[str, torch.Tensor]] = []
+@pytest.mark.parametrize("average", [False, True])
+def test_the_best_epoch_not_the_last_is_left_in_the_model(monkeypatch: pytest.MonkeyPatch, average: bool) -> None:
+    ends: list[dict[str, torch.Tensor]] = []
     values = [0.4, 0.9, 0.2]
 
     def record(number: int, *_: object) -> dict[str, float]:
         return {"epoch": number, "loss": 1.0, "seconds": 1.0, "accuracy": 0.5, "macro_f1": values[number - 1]}
 
     def copy(model: Any) -> dict[str, torch.Tensor]:
-        kept.append(trainable_state(model))
-        return kept[-1]
+        ends.append(trainable_state(model))
+        return ends[-1]
 
     monkeypatch.setattr(fitting, "record_epoch", record)
     monkeypatch.setattr(fitting, "trainable_state", copy)
-    model, _, fit = fit_rows(replace(SMOKE, epochs=3), EASY, EASY[::20])
+    model, _, fit = fit_rows(replace(SMOKE, epochs=3, average_weights=average), EASY, EASY[::20])
     assert fit.best_epoch == 2
-    first, second = kept
+    first, second, _ = ends
     left = trainable_state(model)
-    assert all(torch.equal(left[name], second[name]) for name in left)
-    assert any(not torch.equal(left[name], first[name]) for name in left)
+    expected = {name: (first[name] + second[name]) / 2 for name in first} if average else second
+    for name, weight in left.items():
+        torch.testing.assert_close(weight, expected[name])
+    assert any(not torch.equal(first[name], second[name]) for name in left)
+
+
+def test_averaging_judges_the_mean_and_trains_on_from_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean of ``ends`` must not be what the next epoch starts from."""
+    ends: list[dict[str, torch.Tensor]] = []
+
+    def copy(model: Any) -> dict[str, torch.Tensor]:
+        ends.append(trainable_state(model))
+        return ends[-1]
+
+    monkeypatch.setattr(fitting, "trainable_state", copy)
+    for average in (False, True):
+        fit_rows(replace(SMOKE, epochs=3, average_weights=average), EASY, EASY[::20])
+    for plain, averaged in zip(ends[:3], ends[3:], strict=True):
+        assert all(torch.equal(plain[name], averaged[name]) for name in plain)
+
+
+@given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=9))
+def test_states_average_one_by_one_to_their_mean(values: list[float]) -> None:
+    mean: dict[str, torch.Tensor] = {}
+    for count, value in enumerate(values):
+        mean = fitting.average_states(mean, {"weight": torch.tensor([value])}, count)
+    assert mean["weight"].item() == pytest.approx(sum(values) / len(values), abs=1e-2)
 
 
 STEP_ROWS = [0, 41, 82, 3, 44, 85, 6]

@@ -132,24 +132,21 @@ def draw_lines(
     return wrap_svg(key, title, description, parts, frame.width, frame.height)
 
 
-def draw_reliability(
-    key: str, title: str, description: str, before: Sequence[dict[str, float]], after: Sequence[dict[str, float]]
-) -> Markup:
-    """Return accuracy against confidence, a hollow mark per bin before the temperature and a full one after it.
+def draw_reliability(key: str, title: str, description: str, bins: Sequence[dict[str, float]]) -> Markup:
+    """Return accuracy against confidence, a mark per bin whose area grows with the bin's count.
 
-    Both hold count, confidence and accuracy per bin (see evaluate.reliability_curve); a mark's area grows with count.
+    ``bins`` hold count, confidence and accuracy (see evaluate.reliability_curve).
     """
     frame, ticks = Frame(0.3, 1.0, 0.0, 1.0), (0, 0.25, 0.5, 0.75, 1)
     parts = frame.draw_axes("confidence", "share right", (0.4, 0.6, 0.8, 1.0), ticks)
     ends = _join(((frame.x(0.3), frame.y(0.3)), (frame.x(1), frame.y(1))))
     parts += [tag("polyline", points=ends, class_="ideal")]
-    for style, bins in ((1, before), (0, after)):
-        most = max(one["count"] for one in bins)
-        places = [(frame.x(one["confidence"]), frame.y(one["accuracy"])) for one in bins]
-        parts += [tag("polyline", points=_join(places), class_=f"line s{style}" + (" dashed" if style else ""))]
-        sizes = [3 + 4 * (one["count"] / most) ** 0.5 for one in bins]
-        marks = [draw_mark(style, *place, size) for place, size in zip(places, sizes, strict=True)]
-        parts += [tag("g", *marks, class_="hollow" if style else "full")]
+    most = max(one["count"] for one in bins)
+    places = [(frame.x(one["confidence"]), frame.y(one["accuracy"])) for one in bins]
+    parts += [tag("polyline", points=_join(places), class_="line s0")]
+    sizes = [3 + 4 * (one["count"] / most) ** 0.5 for one in bins]
+    marks = [draw_mark(0, *place, size) for place, size in zip(places, sizes, strict=True)]
+    parts += [tag("g", *marks, class_="full")]
     return wrap_svg(key, title, description, parts, frame.width, frame.height)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from ..calibrate import apply_temperature
 from ..evaluate import calibration_error, reliability_curve
 from .charts import Line, draw_histogram, draw_lines, draw_reliability, draw_scatter
 from .heat_maps import draw_interval
@@ -50,11 +49,7 @@ def draw_charts(metrics: Mapping[str, Any], rows: Sequence[HeldRow]) -> dict[str
     """Return learning curves, reliability, confidence and FiQA's scores, by name."""
     test = [row for row in rows if row.split == "test"]
     scored = [row for row in test if row.example.score is not None]
-    return (
-        draw_curves(metrics)
-        | draw_confidence(test, metrics["calibration"]["temperature"])
-        | ({"scores": _draw_scores(scored)} if scored else {})
-    )
+    return draw_curves(metrics) | draw_confidence(test) | ({"scores": _draw_scores(scored)} if scored else {})
 
 
 def draw_curves(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,22 +73,19 @@ def draw_curves(metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def draw_confidence(rows: Sequence[HeldRow], temperature: float) -> dict[str, Any]:
-    """Return "reliability" and "histogram" of ``rows``, and "ece", test rows before and after the temperature.
-
-    The stored probabilities are those of the published model, whose head is divided by the temperature already.
-    """
+def draw_confidence(rows: Sequence[HeldRow]) -> dict[str, Any]:
+    """Return "reliability" and "histogram" of test ``rows``, and "ece", their calibration error."""
     labels = np.array([row.label for row in rows], dtype=int)
-    after = np.array([row.probabilities for row in rows])
-    both = (apply_temperature(after, 1 / temperature), after)
-    curves, ece = [reliability_curve(labels, p, BINS) for p in both], [calibration_error(labels, p) for p in both]
+    probabilities = np.array([row.probabilities for row in rows])
+    ece = calibration_error(labels, probabilities)
     is_wrong = np.array([row.is_wrong for row in rows])
     edges = np.linspace(1 / 3, 1 + 1e-9, BINS + 1)
-    right, bad = (np.histogram(after.max(axis=1)[chosen], edges)[0] for chosen in (~is_wrong, is_wrong))
-    said = f"Calibration error {ece[0]:.3f} before and {ece[1]:.3f} after the temperature, {len(rows)} test rows."
+    right, bad = (np.histogram(probabilities.max(axis=1)[chosen], edges)[0] for chosen in (~is_wrong, is_wrong))
+    said = f"Calibration error {ece:.3f}, {len(rows)} test rows."
+    curve = reliability_curve(labels, probabilities, BINS)
     told = f"{right[-1]} right and {bad[-1]} wrong rows in the most confident of {BINS} bins."
     return {
-        "reliability": draw_reliability("reliability", "Accuracy by confidence", said, *curves),
+        "reliability": draw_reliability("reliability", "Accuracy by confidence", said, curve),
         "histogram": draw_histogram("histogram", "Confidence of right and wrong rows", told, right, bad),
         "ece": ece,
         "kinds": [(f"up: {right.sum()} right", 0), (f"down: {bad.sum()} wrong", 1)],
