@@ -196,7 +196,7 @@ def run_plan(options: argparse.Namespace) -> None:
 
 def add_publish(verbs: Verbs) -> None:
     """Add the verb that uploads a run."""
-    verb = add_verb(verbs, "publish", run_publish, "runs/default-seed42 OWNER/NAME --private")
+    verb = add_verb(verbs, "publish", run_publish, "runs/default-seed43 OWNER/NAME --private")
     verb.add_argument("folder", type=Path, help="run folder, or exported model folder")
     verb.add_argument("repository", help="Hub repository OWNER/NAME; made if it is missing and the token may")
     verb.add_argument("--private", action="store_true", help="make it a private one")

@@ -78,10 +78,18 @@ def cut_score_row(model: PreTrainedModel | PeftModel, state: Mapping[str, torch.
     return {key: value[: len(LABELS)] if f".{key}".endswith(ends) else value for key, value in state.items()}
 
 
-def fold_temperature(model: PreTrainedModel | PeftModel, temperature: float) -> None:
-    """Divide the classes' logits by ``temperature`` for good, by dividing the rows they come from, in place.
+def read_head(model: PreTrainedModel | PeftModel) -> torch.Tensor:
+    """Return the classes' rows of the last layer, float64 (3, d) on the CPU, its bias, if any, as the last column."""
+    parts = [weight.detach().cpu().double()[: len(LABELS)] for weight in find_last(model)[1].parameters()]
+    return torch.cat([part.reshape(len(LABELS), -1) for part in parts], dim=1)
 
-    Whoever loads the saved model then reads calibrated probabilities without knowing of a temperature.
+
+def write_head(model: PreTrainedModel | PeftModel, head: torch.Tensor) -> None:
+    """Put ``head``, as :func:`read_head` gives it, into the last layer, in place.
+
+    Whoever loads the saved model then reads calibrated probabilities without knowing how they came about.
     """
-    for weight in find_last(model)[1].parameters():
-        weight.data[: len(LABELS)] /= temperature
+    layer = find_last(model)[1]
+    layer.weight.data[: len(LABELS)] = head[:, : layer.in_features].to(layer.weight)
+    if layer.bias is not None:
+        layer.bias.data[: len(LABELS)] = head[:, -1].to(layer.bias)

@@ -14,7 +14,7 @@ from .verbs import Verbs, add_verb, read_text
 
 def add_evaluate(verbs: Verbs) -> None:
     """Add the verb that measures one model."""
-    verb = add_verb(verbs, "evaluate", run_evaluate, "runs/default-seed42")
+    verb = add_verb(verbs, "evaluate", run_evaluate, "runs/default-seed43")
     verb.add_argument("folder", type=Path, help="run folder, or exported model folder")
     verb.add_argument("--json", type=Path, metavar="FILE", help="also write the measures here")
     verb.add_argument("--card", action="store_true", help="also write them into an exported folder's card")
@@ -96,7 +96,7 @@ def run_behaviour(options: argparse.Namespace) -> None:
 
 def add_explain(verbs: Verbs) -> None:
     """Add the verb that draws a run."""
-    verb = add_verb(verbs, "explain", run_explain, "runs/default-seed42 --output report.html")
+    verb = add_verb(verbs, "explain", run_explain, "runs/default-seed43 --output report.html")
     verb.add_argument("folder", type=Path, help="run folder")
     verb.add_argument("--output", type=Path, default=Path("report.html"), help="the page to write (report.html)")
 

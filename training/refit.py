@@ -7,7 +7,9 @@ a multiple of the trained one; with an ever higher one there is but the temperat
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from .batches import encode_examples, predict_logits
 from .calibrate import apply_temperature, fit_temperature
 from .data import Example
 from .evaluate import calibration_error, group_headlines, log_loss
-from .heads import find_last, fold_temperature
+from .heads import find_last, read_head, write_head
 from .losses import CLASSES, read_scores
 from .recipe import Recipe
 
@@ -28,6 +30,24 @@ RIDGES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 FOLDS = 5
 STEPS = 300
 """L-BFGS needs far fewer; this ends one that creeps."""
+
+
+@dataclass(frozen=True)
+class HeldRows:
+    """What a head is fitted to: n rows, and what each counts in the mean of their losses.
+
+    ``features`` float64 (n, d) are what the last layer reads, with a column of ones where it has a bias. ``labels`` int
+    (n,), ``scores`` float64 (n,), NaN where a row has none, ``weights`` float64 (n,).
+    """
+
+    features: torch.Tensor
+    labels: torch.Tensor
+    scores: torch.Tensor
+    weights: torch.Tensor
+
+    def take(self, chosen: np.ndarray) -> HeldRows:
+        """Return the rows with the indices ``chosen``."""
+        return HeldRows(*(values[chosen] for values in vars(self).values()))
 
 
 def calibrate_model(
@@ -39,77 +59,59 @@ def calibrate_model(
     before and after. What is after a fitted head is cross-fitted, in the record and in the probabilities: every row is
     judged by a head fitted without the rows of its headline.
     """
-    features = read_features(model, tokenizer, recipe, validation)
-    head = read_head(model)
-    labels = torch.tensor([example.label for example in validation])
-    before = torch.softmax(features @ head.T, dim=1).numpy()
+    rows, head = read_rows(model, tokenizer, recipe, validation), read_head(model)
+    labels, before = rows.labels.numpy(), (rows.features @ head.T).softmax(dim=1).numpy()
     if recipe.calibration == "head":
-        scores = torch.tensor([float("nan") if e.score is None else e.score for e in validation], dtype=torch.float64)
         weight = recipe.score_weight if recipe.score_head == "difference" else 0.0
-        ridge, after = choose_ridge(features, head, labels, scores, weight, group_headlines(validation), recipe.seed)
-        fitted, scale = fit_head(features, head, labels, scores, weight, ridge)
-        write_head(model, fitted)
+        ridge, after = choose_ridge(rows, head, weight, group_headlines(validation), recipe.seed)
+        fitted, scale = fit_head(rows, head, weight, ridge)
         record = {"temperature": 1 / scale, "ridge": ridge}
     else:
-        temperature = fit_temperature(labels.numpy(), before)
-        fold_temperature(model, temperature)
-        record, after = {"temperature": temperature}, apply_temperature(before, temperature)
+        temperature = fit_temperature(labels, before)
+        fitted, after = head / temperature, apply_temperature(before, temperature)
+        record = {"temperature": temperature}
+    write_head(model, fitted)
     for name, probabilities in (("before", before), ("after", after)):
-        record[f"ece_{name}"] = calibration_error(labels.numpy(), probabilities)
-        record[f"nll_{name}"] = log_loss(labels.numpy(), probabilities)
+        record[f"ece_{name}"] = calibration_error(labels, probabilities)
+        record[f"nll_{name}"] = log_loss(labels, probabilities)
     return record, after
 
 
 def choose_ridge(
-    features: torch.Tensor,
-    head: torch.Tensor,
-    labels: torch.Tensor,
-    scores: torch.Tensor,
-    score_weight: float,
-    groups: np.ndarray,
-    seed: int,
+    rows: HeldRows, head: torch.Tensor, score_weight: float, groups: np.ndarray, seed: int
 ) -> tuple[float, np.ndarray]:
     """Return the highest of RIDGES that is no worse than the best, and its cross-fitted probabilities, float (n, 3).
 
     Judged by the mean loss of rows that the head was fitted without; no worse is within one standard error of the
     difference (as Breiman, Friedman, Olshen, Stone 1984, section 3.4.3, but paired). ``groups`` int (n,): rows of one
-    group are in one fold. The rest as in :func:`fit_head`.
+    group are in one fold.
     """
-    folds = list(GroupKFold(FOLDS, shuffle=True, random_state=seed).split(features, groups=groups))
-    found = torch.empty(len(RIDGES), *labels.shape, CLASSES, dtype=torch.float64)
+    folds = list(GroupKFold(FOLDS, shuffle=True, random_state=seed).split(rows.features, groups=groups))
+    logits = torch.empty(len(RIDGES), len(rows.labels), CLASSES, dtype=torch.float64)
     for i, ridge in enumerate(RIDGES):
         for fit, held in folds:
-            fitted, _ = fit_head(features[fit], head, labels[fit], scores[fit], score_weight, ridge)
-            found[i, held] = features[held] @ fitted.T
-    losses = torch.stack([measure_rows(logits, labels, scores, score_weight) for logits in found])
+            logits[i, held] = rows.features[held] @ fit_head(rows.take(fit), head, score_weight, ridge)[0].T
+    losses = torch.stack([measure_rows(one, rows, score_weight) for one in logits])
     worse = losses - losses[losses.mean(dim=1).argmin()]
-    chosen = next(i for i, rows in enumerate(worse) if rows.mean() <= rows.std() / len(rows) ** 0.5)
-    return RIDGES[chosen], found[chosen].softmax(dim=1).numpy()
+    chosen = next(i for i, more in enumerate(worse) if more.mean() <= more.std() / len(more) ** 0.5)
+    return RIDGES[chosen], logits[chosen].softmax(dim=1).numpy()
 
 
-def fit_head(
-    features: torch.Tensor,
-    head: torch.Tensor,
-    labels: torch.Tensor,
-    scores: torch.Tensor,
-    score_weight: float,
-    ridge: float,
-) -> tuple[torch.Tensor, float]:
+def fit_head(rows: HeldRows, head: torch.Tensor, score_weight: float, ridge: float) -> tuple[torch.Tensor, float]:
     """Return s * ``head`` + change, float64 (3, d), and the scale s > 0, which together have the lowest loss.
 
-    That is the mean of :func:`measure_rows` plus ``ridge`` times the sum of squares of the change. ``features`` and
-    ``head`` float64 (n, d) and (3, d), a bias being a column of ones in the features; ``labels`` int (n,), ``scores``
-    float64 (n,), NaN where a row has none. Deterministic; found by L-BFGS from the trained head.
+    That is the mean of :func:`measure_rows` plus ``ridge`` times the sum of squares of the change. ``head`` is float64
+    (3, d). Deterministic; found by L-BFGS from the trained head.
     """
     log_scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
     change = torch.zeros_like(head, requires_grad=True)
-    logits = features @ head.T
+    logits = rows.features @ head.T
     optimizer = torch.optim.LBFGS([log_scale, change], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def compute() -> torch.Tensor:
         optimizer.zero_grad()
-        moved = log_scale.exp() * logits + features @ change.T
-        loss = measure_rows(moved, labels, scores, score_weight).mean() + ridge * change.square().sum()
+        moved = log_scale.exp() * logits + rows.features @ change.T
+        loss = measure_rows(moved, rows, score_weight).mean() + ridge * change.square().sum()
         loss.backward()
         return loss
 
@@ -118,39 +120,41 @@ def fit_head(
     return scale * head + change.detach(), scale.item()
 
 
-def measure_rows(logits: torch.Tensor, labels: torch.Tensor, scores: torch.Tensor, score_weight: float) -> torch.Tensor:
-    """Return the loss of every row, float (n,): cross-entropy, plus ``score_weight`` times the squared error of scores.
+def measure_rows(logits: torch.Tensor, rows: HeldRows, score_weight: float) -> torch.Tensor:
+    """Return what each row adds to the loss, float (n,), from ``logits`` float (n, 3).
 
-    As in training, the score is read from p_positive - p_negative, and a row without one adds nothing.
+    Its weight times its cross-entropy plus ``score_weight`` times the squared error of its score. As in training, the
+    score is read from p_positive - p_negative, and a row without one adds nothing for it.
     """
-    error = torch.where(scores.isnan(), 0.0, read_scores(logits, "difference") - scores.nan_to_num())
-    return functional.cross_entropy(logits, labels, reduction="none") + score_weight * error.square()
+    error = torch.where(rows.scores.isnan(), 0.0, read_scores(logits, "difference") - rows.scores.nan_to_num())
+    entropy = functional.cross_entropy(logits, rows.labels, reduction="none")
+    return rows.weights * (entropy + score_weight * error.square())
 
 
-def read_features(
-    model: Any, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, examples: Sequence[Example]
-) -> torch.Tensor:
-    """Return what the last layer of ``model`` reads, float64 (n, d), with a column of ones where it has a bias."""
+def read_rows(model: Any, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, examples: Sequence[Example]) -> HeldRows:
+    """Return ``examples`` as the last layer of ``model`` meets them, each source weighing what it does in training."""
     layer = find_last(model)[1]
     hook = layer.register_forward_hook(lambda module, inputs, output: inputs[0])
     try:
         features = predict_logits(model, tokenizer, encode_examples(examples, tokenizer, recipe.max_length)).double()
     finally:
         hook.remove()
-    return features if layer.bias is None else torch.cat([features, torch.ones(len(features), 1)], dim=1)
-
-
-def read_head(model: Any) -> torch.Tensor:
-    """Return the classes' rows of the last layer, float64 (3, d), the bias in the last column where there is one."""
-    layer = find_last(model)[1]
-    parts = [layer.weight, *([] if layer.bias is None else [layer.bias[:, None]])]
-    return torch.cat([part.detach().cpu().double()[:CLASSES] for part in parts], dim=1)
-
-
-def write_head(model: Any, head: torch.Tensor) -> None:
-    """Put ``head``, as of :func:`read_head`, into the last layer, in place."""
-    layer = find_last(model)[1]
-    width = layer.in_features
-    layer.weight.data[:CLASSES] = head[:, :width].to(layer.weight)
     if layer.bias is not None:
-        layer.bias.data[:CLASSES] = head[:, width].to(layer.bias)
+        features = torch.cat([features, torch.ones(len(features), 1)], dim=1)
+    labels = torch.tensor([example.label for example in examples])
+    scores = [float("nan") if example.score is None else example.score for example in examples]
+    return HeldRows(features, labels, torch.tensor(scores, dtype=torch.float64), weigh_sources(recipe, examples))
+
+
+def weigh_sources(recipe: Recipe, examples: Sequence[Example]) -> torch.Tensor:
+    """Return a weight per row, float64 (n,) of mean 1: the recipe's ``repeats`` of its source, or its share of ``mix``.
+
+    A source that the recipe does not train on weighs 0.
+    """
+    counts = Counter(example.source for example in examples)
+    shares: dict[str, float] = {
+        source: share / counts[source] for source, share in recipe.mix.items() if counts[source]
+    }
+    shares |= recipe.repeats
+    weights = torch.tensor([shares.get(example.source, 0) for example in examples], dtype=torch.float64)
+    return weights / weights.mean()

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from .batches import tabulate_rows
+from .checkpoint import save_checkpoint
 from .data import Example
 from .enrich import enrich_rows
 from .fit import Fit, Store, fit_model
@@ -39,6 +40,7 @@ from .states import add_projection, drop_projection
 from .steps import TrainingError, deterministic_algorithms
 from .teacher import ask_states, ask_teachers
 from .unfinished import (
+    ANSWERS,
     CHECKPOINT,
     begin_unfinished,
     claim_folder,
@@ -74,9 +76,9 @@ def train_recipe(recipe: Recipe, data: DataSource, output: Path, restart: bool =
                 f"{recipe.base} on {accelerator.device.type}, {recipe.method}, at most {recipe.epochs} epochs"
             )
         provenance = describe_run(recipe, data, rows, accelerator.device, accelerator.num_processes)
-        store, state = open_store(recipe, provenance, unfinished, started)
+        store, state, answers = open_store(recipe, provenance, unfinished, started)
         zero_shot = predict_zero_shot(recipe, rows, accelerator.device) if accelerator.is_main_process else None
-        model, tokenizer, fit = fit_recipe(accelerator, recipe, rows, store, state)
+        model, tokenizer, fit = fit_recipe(accelerator, recipe, rows, store, state, answers)
         if accelerator.is_main_process:
             final = unquantise_model(model, recipe)
             metrics, probabilities = measure_run(final, tokenizer, recipe, rows, fit, zero_shot)
@@ -120,28 +122,38 @@ def choose_precision(precision: str, has_gpu: bool, has_bf16: bool) -> str:
 
 def open_store(
     recipe: Recipe, provenance: Mapping[str, Any], unfinished: Path, started: float
-) -> tuple[Store, dict[str, Any] | None]:
-    """Return where the fit keeps its state, and the state it goes on from, if there is one; says so."""
+) -> tuple[Store, dict[str, Any] | None, dict[str, Any] | None]:
+    """Return where the fit keeps its state, the state it goes on from and the teachers' answers, None for what is not
+    there; says what is."""
     facts = list_facts(provenance)
-    state = read_unfinished(unfinished, recipe, facts)
-    if state is None:
-        return Store(unfinished / CHECKPOINT, {"facts": facts}, started), None
+    state, answers = (read_unfinished(unfinished, name, recipe, facts) for name in (CHECKPOINT, ANSWERS))
+    last = state or answers
+    if last is None:
+        return Store(unfinished / CHECKPOINT, {"facts": facts}, started), None, None
     if is_main_process():
-        progress = state["progress"]
-        tqdm.write(
-            f"going on from {unfinished}: {len(progress['records'])} epochs and {len(progress['losses'])} steps done"
-        )
-    return Store(unfinished / CHECKPOINT, {"facts": facts}, started - state["wall_s"]), state
+        done = "the teachers have answered"
+        if state:
+            progress = state["progress"]
+            done = f"{len(progress['records'])} epochs and {len(progress['losses'])} steps done"
+        tqdm.write(f"going on from {unfinished}: {done}")
+    return Store(unfinished / CHECKPOINT, {"facts": facts}, started - last["wall_s"]), state, answers
 
 
 def fit_recipe(
-    accelerator: Accelerator, recipe: Recipe, rows: Rows, store: Store, state: dict[str, Any] | None
+    accelerator: Accelerator,
+    recipe: Recipe,
+    rows: Rows,
+    store: Store,
+    state: dict[str, Any] | None,
+    answers: dict[str, Any] | None,
 ) -> tuple[Model, PreTrainedTokenizerFast, Fit]:
     """Return the trained model in full precision, without its wrapping, its tokenizer, and how the fit went."""
     epochs = plan_rows(rows.train, recipe, Random(recipe.seed))
     held_out = [example.text for example in rows.held_out]
     examples, epochs = enrich_rows(rows.train, rows.headlines, held_out, epochs, recipe, Random(recipe.seed))
-    teacher, states = _ask_teachers(recipe, examples, accelerator)
+    if answers is None:
+        answers = _ask_teachers(recipe, examples, accelerator, store)
+    teacher, states = answers["teacher"], answers["states"]
     seed_everything(recipe.seed)
     model, tokenizer = build_model(recipe)
     narrow_model(model, tokenizer, recipe, examples)
@@ -176,11 +188,16 @@ def seed_everything(seed: int) -> None:
 
 
 def _ask_teachers(
-    recipe: Recipe, examples: Sequence[Example], accelerator: Accelerator
-) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    recipe: Recipe, examples: Sequence[Example], accelerator: Accelerator, store: Store
+) -> dict[str, Any]:
     if not recipe.teachers:
-        return None, None
-    folders, is_bf16 = [*map(Path, recipe.teachers)], accelerator.mixed_precision == "bf16"
+        return {"teacher": None, "states": None}
+    folders, is_bf16, states = [*map(Path, recipe.teachers)], accelerator.mixed_precision == "bf16", None
     if recipe.state_weight:
-        return ask_states(folders, examples, accelerator.device, is_bf16)
-    return torch.from_numpy(ask_teachers(folders, examples, accelerator.device, is_bf16)).float(), None
+        teacher, states = ask_states(folders, examples, accelerator.device, is_bf16)
+    else:
+        teacher = torch.from_numpy(ask_teachers(folders, examples, accelerator.device, is_bf16)).float()
+    answers = {**store.facts, "teacher": teacher, "states": states, "wall_s": time.monotonic() - store.started}
+    if accelerator.is_main_process:
+        save_checkpoint(store.path.with_name(ANSWERS), answers)
+    return answers

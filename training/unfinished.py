@@ -23,6 +23,8 @@ from .rules import RecipeError
 from .steps import TrainingError
 
 CHECKPOINT = "checkpoint.pt"
+ANSWERS = "teachers.pt"
+"""What the teachers say of every row: often dearer than the fit itself."""
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES)
 
 
@@ -73,12 +75,12 @@ def begin_unfinished(folder: Path, recipe: Recipe, restart: bool) -> None:
     """Put the recipe into ``folder``, unless there is work of a run in it that ``restart`` does not discard."""
     for path in folder.iterdir() if restart else ():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if not (folder / CHECKPOINT).exists():
+    if not any((folder / name).exists() for name in (CHECKPOINT, ANSWERS)):
         write_atomic(folder / RECIPE, format_recipe(recipe).encode())
 
 
-def read_unfinished(folder: Path, recipe: Recipe, facts: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the checkpoint in ``folder``, None where there is none yet.
+def read_unfinished(folder: Path, name: str, recipe: Recipe, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what CHECKPOINT or ANSWERS, as ``name`` says, holds in ``folder``, None where there is no such file yet.
 
     ``facts``, of :func:`list_facts`, must be as they were.
 
@@ -92,14 +94,14 @@ def read_unfinished(folder: Path, recipe: Recipe, facts: dict[str, Any]) -> dict
         raise TrainingError(f"{error}; train with --restart to begin anew") from error
     for key in now:
         _compare(folder, f"recipe key {key}", before[key], now[key])
-    if not (folder / CHECKPOINT).exists():
+    if not (folder / name).exists():
         return None
-    state = load_checkpoint(folder / CHECKPOINT)
+    state = load_checkpoint(folder / name)
     known = state.get("facts")
     if not isinstance(known, dict):
         raise TrainingError(f"{folder}: an older version wrote its checkpoint; train with --restart to begin anew")
-    for name in known | facts:
-        _compare(folder, name, known.get(name), facts.get(name))
+    for what in known | facts:
+        _compare(folder, what, known.get(what), facts.get(what))
     return state
 
 

@@ -21,6 +21,7 @@ from pipeline.errors import PipelineError  # noqa: E402
 from pipeline.model_folder import PROVENANCE, read_json, write_provenance  # noqa: E402
 from training import fit as fitting  # noqa: E402
 from training import run_folder, unfinished  # noqa: E402
+from training import train as training_line  # noqa: E402
 from training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from training.readers import LocalFolder  # noqa: E402
 from training.recipe import Recipe, format_recipe, load_recipe  # noqa: E402
@@ -177,9 +178,32 @@ def test_a_run_with_every_switch_goes_on_too(
     stop_after(monkeypatch, 5, KeyboardInterrupt())
     with pytest.raises(TrainingInterruptedError):
         train_recipe(recipe, mini_data, tmp_path)
+    # What the teachers said was kept: they may not be asked again.
+    monkeypatch.setattr(training_line, "ask_states", None)
     folder = train_recipe(recipe, mini_data, tmp_path)
     for name in ("model.safetensors", "predictions.csv"):
         assert (folder / name).read_bytes() == (straight / name).read_bytes()
+
+
+def test_what_the_teachers_said_is_gone_on_from_and_is_one_recipes_own(
+    whole: Path, mini_data: LocalFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    recipe = replace(RECIPE, teachers=[str(whole)], teacher_weight=0.5)
+
+    def save_and_stop(path: Path, state: dict[str, Any]) -> None:
+        save_checkpoint(path, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_line, "save_checkpoint", save_and_stop)
+    with pytest.raises(TrainingInterruptedError):
+        train_recipe(recipe, mini_data, tmp_path)
+    assert {path.name for path in (tmp_path / HALF).iterdir()} == {"recipe.toml", "teachers.pt"}
+    with pytest.raises(TrainingError, match=r"recipe key epochs was 3, now 4; train with --restart"):
+        train_recipe(replace(recipe, epochs=4), mini_data, tmp_path)
+    monkeypatch.setattr(training_line, "ask_teachers", None)
+    capsys.readouterr()
+    train_recipe(recipe, mini_data, tmp_path)
+    assert f"going on from {tmp_path / HALF}: the teachers have answered" in capsys.readouterr().out
 
 
 def test_too_little_memory_ends_in_one_line(
