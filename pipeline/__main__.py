@@ -236,7 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     commit_verb.add_options(add_verb(verbs, "commit", run_commit.__doc__, commit_verb.EXAMPLE, run_commit))
     example = "python -m pipeline restate --from 2026-11-02 --to 2026-11-20"
     _add_restate(add_verb(verbs, "restate", run_restate.__doc__, example, run_restate))
-    example = "python -m pipeline export-model runs/default-seed42 --output my_model"
+    example = "python -m pipeline export-model runs/default-seed43 --output my_model"
     _add_export(add_verb(verbs, "export-model", run_export.__doc__, example, run_export))
     return parser
 
