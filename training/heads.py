@@ -1,4 +1,4 @@
-"""The head of a classifier: which weights it has, its rows by name, a fourth row for the score, its temperature.
+"""The head of a classifier: which weights it has, its rows by name, a fourth row for the score, all as one matrix.
 
 A model's last linear layer has a row per output; every change of a head is a change of those rows.
 """

@@ -100,7 +100,7 @@ def compute_pass(logits: torch.Tensor, batch: Batch, objective: Objective) -> to
         stand_in = compare_teacher(classes, batch.teacher, temperature, labels == UNLABELLED)
         loss = (1 - share) * (loss + stand_in) + share * compare_teacher(classes, batch.teacher, temperature)
     if objective.score_weight:
-        loss = loss + objective.score_weight * compare_scores(logits, batch.scores, objective.score_head)
+        loss = loss + objective.score_weight * compare_scores(logits, batch.scores, objective.score_head).mean()
     return loss
 
 
@@ -130,12 +130,12 @@ def compare_states(projected: torch.Tensor, states: torch.Tensor) -> torch.Tenso
 
 
 def compare_scores(logits: torch.Tensor, scores: torch.Tensor, head: str) -> torch.Tensor:
-    """Return the squared error of :func:`read_scores`, summed over rows with a score, divided by all rows.
+    """Return the squared error of :func:`read_scores` in every row, float (n,), 0 where a row has no score.
 
-    ``scores`` float (n,) in -1..1, NaN where a row has none: it adds nothing.
+    ``scores`` float (n,) in -1..1, NaN where a row has none.
     """
     error = read_scores(logits, head) - scores
-    return torch.where(scores.isnan(), 0.0, error.nan_to_num()).square().mean()
+    return torch.where(scores.isnan(), 0.0, error.nan_to_num()).square()
 
 
 def read_scores(logits: torch.Tensor, head: str) -> torch.Tensor:

@@ -68,11 +68,11 @@ class Recipe:
     texts (``headline`` where none is named).
 
     Steps. ``batch_size`` rows a step, in ``accumulate`` parts. ``layer_decay`` multiplies the learning rate once per
-    layer below the head. ``warmup_share`` of the steps raise the learning rate
-    linearly, the rest follow ``schedule``. With ``average_weights`` an epoch's weights, which validation judges and the
-    run keeps, are the mean over the ends of all epochs so far (SWA: Izmailov et al. 2018), though training goes on from
-    its own. ``early_stopping`` epochs without a better validation macro-F1 end the run,
-    0 never does. ``precision`` "auto" is bf16 or fp16 where a GPU has it, else fp32.
+    layer below the head. ``warmup_share`` of the steps raise the learning rate linearly, the rest follow ``schedule``.
+    With ``average_weights`` an epoch's weights, which validation judges and the run keeps, are the mean over the ends
+    of all epochs so far (SWA: Izmailov et al. 2018), though training goes on from its own. ``early_stopping`` epochs
+    without a better validation macro-F1 end the run, 0 never does. ``precision`` "auto" is bf16 or fp16 where a GPU has
+    it, else fp32.
 
     Calibration, on the validation rows, after the last step: one temperature, or with ``calibration`` "head" the whole
     last layer (:mod:`training.refit`).

@@ -23,7 +23,7 @@ from .calibrate import apply_temperature, fit_temperature
 from .data import Example
 from .evaluate import calibration_error, group_headlines, log_loss
 from .heads import find_last, read_head, write_head
-from .losses import CLASSES, read_scores
+from .losses import CLASSES, compare_scores
 from .recipe import Recipe
 
 RIDGES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
@@ -33,7 +33,7 @@ STEPS = 300
 
 
 @dataclass(frozen=True)
-class HeldRows:
+class FeatureRows:
     """What a head is fitted to: n rows, and what each counts in the mean of their losses.
 
     ``features`` float64 (n, d) are what the last layer reads, with a column of ones where it has a bias. ``labels`` int
@@ -45,9 +45,9 @@ class HeldRows:
     scores: torch.Tensor
     weights: torch.Tensor
 
-    def take(self, chosen: np.ndarray) -> HeldRows:
+    def take(self, chosen: np.ndarray) -> FeatureRows:
         """Return the rows with the indices ``chosen``."""
-        return HeldRows(*(values[chosen] for values in vars(self).values()))
+        return FeatureRows(*(values[chosen] for values in vars(self).values()))
 
 
 def calibrate_model(
@@ -59,7 +59,7 @@ def calibrate_model(
     before and after. What is after a fitted head is cross-fitted, in the record and in the probabilities: every row is
     judged by a head fitted without the rows of its headline.
     """
-    rows, head = read_rows(model, tokenizer, recipe, validation), read_head(model)
+    rows, head = read_features(model, tokenizer, recipe, validation), read_head(model)
     labels, before = rows.labels.numpy(), (rows.features @ head.T).softmax(dim=1).numpy()
     if recipe.calibration == "head":
         weight = recipe.score_weight if recipe.score_head == "difference" else 0.0
@@ -78,7 +78,7 @@ def calibrate_model(
 
 
 def choose_ridge(
-    rows: HeldRows, head: torch.Tensor, score_weight: float, groups: np.ndarray, seed: int
+    rows: FeatureRows, head: torch.Tensor, score_weight: float, groups: np.ndarray, seed: int
 ) -> tuple[float, np.ndarray]:
     """Return the highest of RIDGES that is no worse than the best, and its cross-fitted probabilities, float (n, 3).
 
@@ -97,7 +97,7 @@ def choose_ridge(
     return RIDGES[chosen], logits[chosen].softmax(dim=1).numpy()
 
 
-def fit_head(rows: HeldRows, head: torch.Tensor, score_weight: float, ridge: float) -> tuple[torch.Tensor, float]:
+def fit_head(rows: FeatureRows, head: torch.Tensor, score_weight: float, ridge: float) -> tuple[torch.Tensor, float]:
     """Return s * ``head`` + change, float64 (3, d), and the scale s > 0, which together have the lowest loss.
 
     That is the mean of :func:`measure_rows` plus ``ridge`` times the sum of squares of the change. ``head`` is float64
@@ -120,18 +120,19 @@ def fit_head(rows: HeldRows, head: torch.Tensor, score_weight: float, ridge: flo
     return scale * head + change.detach(), scale.item()
 
 
-def measure_rows(logits: torch.Tensor, rows: HeldRows, score_weight: float) -> torch.Tensor:
+def measure_rows(logits: torch.Tensor, rows: FeatureRows, score_weight: float) -> torch.Tensor:
     """Return what each row adds to the loss, float (n,), from ``logits`` float (n, 3).
 
     Its weight times its cross-entropy plus ``score_weight`` times the squared error of its score. As in training, the
     score is read from p_positive - p_negative, and a row without one adds nothing for it.
     """
-    error = torch.where(rows.scores.isnan(), 0.0, read_scores(logits, "difference") - rows.scores.nan_to_num())
     entropy = functional.cross_entropy(logits, rows.labels, reduction="none")
-    return rows.weights * (entropy + score_weight * error.square())
+    return rows.weights * (entropy + score_weight * compare_scores(logits, rows.scores, "difference"))
 
 
-def read_rows(model: Any, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, examples: Sequence[Example]) -> HeldRows:
+def read_features(
+    model: Any, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, examples: Sequence[Example]
+) -> FeatureRows:
     """Return ``examples`` as the last layer of ``model`` meets them, each source weighing what it does in training."""
     layer = find_last(model)[1]
     hook = layer.register_forward_hook(lambda module, inputs, output: inputs[0])
@@ -143,7 +144,7 @@ def read_rows(model: Any, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, ex
         features = torch.cat([features, torch.ones(len(features), 1)], dim=1)
     labels = torch.tensor([example.label for example in examples])
     scores = [float("nan") if example.score is None else example.score for example in examples]
-    return HeldRows(features, labels, torch.tensor(scores, dtype=torch.float64), weigh_sources(recipe, examples))
+    return FeatureRows(features, labels, torch.tensor(scores, dtype=torch.float64), weigh_sources(recipe, examples))
 
 
 def weigh_sources(recipe: Recipe, examples: Sequence[Example]) -> torch.Tensor:

@@ -51,9 +51,10 @@ def format_calibration(calibration: Mapping[str, float]) -> str:
         f"{title} {calibration[f'{key}_before']:.3f} -> {calibration[f'{key}_after']:.3f}"
         for key, title in (("ece", "ECE"), ("nll", "log-loss"))
     )
-    what = f"last layer, ridge {calibration['ridge']:g}" if "ridge" in calibration else "temperature"
-    how = "cross-fitted" if "ridge" in calibration else f"{calibration['temperature']:.3f}, fitted"
-    return f"{what} {how} on validation rows alone: {change}"
+    how = f"temperature {calibration['temperature']:.3f}, fitted"
+    if "ridge" in calibration:
+        how = f"last layer, ridge {calibration['ridge']:g} cross-fitted"
+    return f"{how} on validation rows alone: {change}"
 
 
 def format_contamination(found: Sequence[Mapping[str, Any]] | None) -> str:

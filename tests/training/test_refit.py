@@ -21,12 +21,12 @@ from training.model import build_model  # noqa: E402
 from training.recipe import ARCHITECTURES, RANDOM, load_recipe  # noqa: E402
 from training.refit import (  # noqa: E402
     RIDGES,
-    HeldRows,
+    FeatureRows,
     calibrate_model,
     choose_ridge,
     fit_head,
     measure_rows,
-    read_rows,
+    read_features,
     weigh_sources,
 )
 
@@ -46,13 +46,13 @@ def use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def make_rows(head: torch.Tensor, count: int, seed: int = 0) -> HeldRows:
+def make_rows(head: torch.Tensor, count: int, seed: int = 0) -> FeatureRows:
     """Return rows of WIDTH features, their labels drawn from what ``head`` says of them, without scores."""
     random = torch.Generator().manual_seed(seed)
     features = torch.randn(count, WIDTH, generator=random, dtype=torch.float64)
     labels = torch.multinomial((features @ head.T).softmax(dim=1), 1, generator=random)[:, 0]
     ones = torch.ones(count, dtype=torch.float64)
-    return HeldRows(features, labels, float("nan") * ones, ones)
+    return FeatureRows(features, labels, float("nan") * ones, ones)
 
 
 def make_head(seed: int) -> torch.Tensor:
@@ -158,7 +158,7 @@ def test_a_head_is_read_and_written_where_the_logits_come_from(architecture: str
     model, tokenizer = build_model(recipe)
     encoded = encode_examples(ROWS, tokenizer, recipe.max_length)
     before = predict_logits(model, tokenizer, encoded)
-    features = read_rows(model, tokenizer, recipe, ROWS).features
+    features = read_features(model, tokenizer, recipe, ROWS).features
     assert torch.allclose(features.float() @ read_head(model).float().T, before[:, :3], atol=1e-4)
     head = read_head(model) * 3 + 0.25
     write_head(model, head)
