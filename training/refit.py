@@ -144,10 +144,10 @@ def read_features(
         features = torch.cat([features, torch.ones(len(features), 1)], dim=1)
     labels = torch.tensor([example.label for example in examples])
     scores = [float("nan") if example.score is None else example.score for example in examples]
-    return FeatureRows(features, labels, torch.tensor(scores, dtype=torch.float64), weigh_sources(recipe, examples))
+    return FeatureRows(features, labels, torch.tensor(scores, dtype=torch.float64), weigh_rows(recipe, examples))
 
 
-def weigh_sources(recipe: Recipe, examples: Sequence[Example]) -> torch.Tensor:
+def weigh_rows(recipe: Recipe, examples: Sequence[Example]) -> torch.Tensor:
     """Return a weight per row, float64 (n,) of mean 1: the recipe's ``repeats`` of its source, or its share of ``mix``.
 
     A source that the recipe does not train on weighs 0.

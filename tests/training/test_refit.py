@@ -27,7 +27,7 @@ from training.refit import (  # noqa: E402
     fit_head,
     measure_rows,
     read_features,
-    weigh_sources,
+    weigh_rows,
 )
 
 SMOKE = load_recipe(Path(__file__).parents[2] / "training" / "recipes" / "smoke.toml")
@@ -125,7 +125,7 @@ def test_a_source_weighs_what_it_does_in_training(
     repeats: dict[str, int], mix: dict[str, float], expected: list[float]
 ) -> None:
     rows = [replace(ROWS[0], source="fiqa" if i in (0, 4) else "twitter") for i in range(6)]
-    assert weigh_sources(replace(SMOKE, repeats=repeats, mix=mix), rows).tolist() == pytest.approx(expected)
+    assert weigh_rows(replace(SMOKE, repeats=repeats, mix=mix), rows).tolist() == pytest.approx(expected)
 
 
 def test_a_head_that_is_right_is_held_and_a_wrong_one_is_let_go() -> None:
