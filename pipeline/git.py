@@ -81,6 +81,14 @@ class Repository:
         self.run("fetch", "--quiet", "--no-tags", self.remote, f"refs/heads/{branch}")
         return self.run("rev-parse", "FETCH_HEAD").decode().strip()
 
+    def holds(self, commit: str) -> bool:
+        """Say whether ``commit`` is here: a shallow clone lacks most."""
+        try:
+            self.run("cat-file", "-e", f"{commit}^{{commit}}")
+        except GitError:
+            return False
+        return True
+
     def list_blobs(self, commit: str, *paths: str) -> dict[str, str]:
         """Return the blob id of every file of ``commit`` at or below ``paths`` (all without any), by path."""
         listed = self.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *paths).decode()

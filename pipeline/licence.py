@@ -8,8 +8,8 @@ from typing import Any
 
 UNKNOWN = "other"
 NON_COMMERCIAL = "cc-by-nc-sa-3.0"
-ENCODER, RUN = "encoder:", "run:"
-"""How a recipe's base names what `python -m training pretrain` and `python -m training train` made."""
+ENCODER, RUN, MODEL = "encoder:", "run:", "model:"
+"""How a recipe's base names what `python -m training pretrain` and `train` and `pipeline export-model` made."""
 STRICTNESS = ("mit", "apache-2.0", UNKNOWN, NON_COMMERCIAL)
 """The Hub's names of licences, the strictest last. Terms nobody has stated come before terms known to forbid."""
 SOURCES = {
@@ -49,7 +49,7 @@ def derive_licence(
     """Return the licence of weights trained by ``recipe`` (its parsed TOML) from ``base`` (an id).
 
     Training rows come from the sources of "repeats" or "mix". ``teachers`` are provenance.json's, in the order of the
-    recipe's "teachers", and ``start`` is that of the run its "base" names; one that records no "licence" passes on
+    recipe's "teachers", ``start`` is that of the run or model its "base" names; one that records no "licence" passes on
     terms that are not known, and so do "unlabelled" texts.
     """
     parts = [_describe_source(source) for source in recipe.get("repeats") or recipe.get("mix") or ()]
@@ -82,8 +82,9 @@ def _describe_headlines(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, s
 
 
 def _describe_start(recipe: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    if str(recipe.get("base", "")).startswith(RUN):
-        yield _describe_model(f"run {recipe['base'].removeprefix(RUN)}", known)
+    if str(recipe.get("base", "")).startswith((RUN, MODEL)):
+        kind, _, place = recipe["base"].partition(":")
+        yield _describe_model(f"{kind} {place}", known)
 
 
 def _describe_model(name: str, known: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -27,6 +27,7 @@ from transformers import (
 from transformers.utils import logging
 
 from pipeline.errors import ModelError
+from pipeline.git import GitError, Repository
 from pipeline.hub import PATTERNS, pull_snapshot
 from pipeline.model_folder import (
     CONFIG,
@@ -41,9 +42,11 @@ from pipeline.model_folder import (
 )
 from pipeline.text import LABELS
 
-from .recipe import OURS, PACKAGE, RANDOM, Recipe
+from .recipe import MODEL, OURS, PACKAGE, RANDOM, Recipe
 from .tiny import write_tiny
+from .unpack import unpack_folder
 
+HOME = Path(__file__).parent
 SHARDS = "model.safetensors.index.json"
 TOKENIZER_FILES = ("vocab.txt", "merges.txt", "*.model")
 """What bases published without tokenizer.json need besides JSON files: BERT's, RoBERTa's and DeBERTa-v3's own kinds."""
@@ -90,7 +93,7 @@ def read_base(provenance: Mapping[str, Any], where: Path) -> Base:
 
 @contextmanager
 def open_base(base: Base) -> Iterator[Path]:
-    """Yield the folder of ``base``; an untrained one lies there only as long as the context is open.
+    """Yield the folder of ``base``; an untrained or unpacked one lies there only as long as the context is open.
 
     Raises:
         ModelError: one line: it cannot be had, holds no safetensors, runs code of its own, or is not what was named.
@@ -99,6 +102,11 @@ def open_base(base: Base) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="tiny-") as place:
             write_tiny(base.id.removeprefix(RANDOM), Path(place))
             yield Path(place)
+        return
+    if base.id.startswith(MODEL):
+        with tempfile.TemporaryDirectory(prefix="model-") as place:
+            unpack_folder(_find_model(base, Path(place) / "exported"), Path(place) / "unpacked")
+            yield Path(place) / "unpacked"
         return
     if base.id.startswith(OURS):
         yield _find_ours(base)
@@ -263,6 +271,24 @@ def _find_ours(base: Base) -> Path:
         raise ModelError(f"base {base.id}: no {kind} there; make it first: python -m training {how}")
     check_hashes(folder, read_json(folder / PROVENANCE), (CONFIG, FULL_WEIGHTS, TOKENIZER))
     return folder
+
+
+def _find_model(base: Base, place: Path) -> Path:
+    """Return the exported model's folder: as it lies, or as of a commit of this repository, written to ``place``.
+
+    A commit that a shallow clone lacks is fetched.
+    """
+    folder = base.id.removeprefix(MODEL)
+    if not base.revision:
+        return Path(folder)
+    try:
+        repository = Repository(HOME)
+        if not repository.holds(base.revision):
+            repository.run("fetch", "--quiet", "--no-tags", "--depth=1", repository.remote, base.revision)
+        repository.export(f"{base.revision}:{folder}/", place)
+    except GitError as error:
+        raise ModelError(f"base {base.id} at {base.revision}: {error}; expected a commit of this repository") from error
+    return place
 
 
 def _find_package(base: Base) -> Path:

@@ -11,7 +11,7 @@ from pipeline.errors import PipelineError
 
 from .inputs import check_recipe_path, read_seed, replace_base
 from .outputs import append_output, check_target
-from .recipe import OURS, Recipe, load_recipe, reseed_recipe
+from .recipe import ENCODER, RUN, Recipe, load_recipe, reseed_recipe
 from .rules import RecipeError
 
 HUB = "https://huggingface.co"
@@ -60,12 +60,12 @@ def check_recipe(path: str, seed: int | None, base: str) -> Recipe:
     """Return the recipe at ``path`` as the Job will train it.
 
     Raises:
-        RecipeError: it is refused, or needs texts of the data folder or a folder of ours, which no Job has.
+        RecipeError: it is refused, or needs texts of the data folder or a run of ours, which no Job has.
     """
     recipe = load_recipe(PROJECT / path)
     recipe = replace_base(recipe, base) if base else recipe
     recipe = recipe if seed is None else reseed_recipe(recipe, seed)
-    needed = [*recipe.unlabelled, *([recipe.base] if recipe.base.startswith(OURS) else [])]
+    needed = [*recipe.unlabelled, *([recipe.base] if recipe.base.startswith((ENCODER, RUN)) else [])]
     if needed:
         raise RecipeError(f"{path}: needs {needed[0]}, which no public server has; expected a recipe without")
     return recipe

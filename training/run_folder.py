@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from pipeline.errors import ModelError
 from pipeline.model_folder import METRICS, PROVENANCE, RECIPE, hash_file, read_json, write_json, write_provenance
 
-from .bases import Base, open_base
+from .bases import Base, name_base, open_base
 from .contamination import find_contamination
 from .corpus import split_name
 from .data import describe_data
@@ -28,7 +28,7 @@ from .measure import Probabilities
 from .model import Model, save_model
 from .predictions import PREDICTIONS, write_predictions
 from .readers import DataSource
-from .recipe import ENCODER, RUN, Recipe, format_recipe
+from .recipe import ENCODER, MODEL, RUN, Recipe, format_recipe
 from .rows import Rows
 from .teacher import check_splits, describe_teacher
 
@@ -75,7 +75,7 @@ def describe_run(recipe: Recipe, data: DataSource, rows: Rows, device: torch.dev
     """
     teachers = [describe_teacher(f"teacher {folder}", Path(folder), rows) for folder in recipe.teachers]
     encoder = describe_encoder(recipe.base, rows.fingerprints)
-    start = describe_start(recipe.base, rows)
+    start = describe_start(name_base(recipe), rows)
     base = (encoder or start or {"base": describe_base(recipe)})["base"]
     known = find_contamination(base["id"], rows.examples, rows.splits)
     for model in [*([start] if start else []), *teachers]:
@@ -118,16 +118,16 @@ def describe_encoder(base: str, fingerprints: Mapping[str, str]) -> dict[str, An
         return {"sha256": hash_file(folder / PROVENANCE), "base": record["base"], "corpus": record["corpus"]}
 
 
-def describe_start(base: str, rows: Rows) -> dict[str, Any] | None:
-    """Return what ``base``, a run of ours, is, as of a teacher (:func:`describe_teacher`); None for any other base.
+def describe_start(base: Base, rows: Rows) -> dict[str, Any] | None:
+    """Return what ``base``, a run or model of ours, is, as of a teacher (:func:`describe_teacher`); None for any other.
 
     Raises:
         ModelError: it is not there, has changed, or may have learned from our held-out rows.
     """
-    if not base.startswith(RUN):
+    if not base.id.startswith((RUN, MODEL)):
         return None
-    with open_base(Base(base, "", "", "")) as folder:
-        return describe_teacher(f"base {base}", folder, rows)
+    with open_base(base) as folder:
+        return describe_teacher(f"base {base.id}", folder, rows)
 
 
 def describe_unlabelled(recipe: Recipe, data: DataSource) -> dict[str, str]:

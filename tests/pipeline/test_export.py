@@ -40,6 +40,7 @@ from pipeline.score import OnnxScorer
 from pipeline.text import LABELS
 from tests.hub_server import HubServer
 from training.recipe import ARCHITECTURES
+from training.unpack import UNPACKED, unpack_folder
 
 from .conftest import Made
 from .made_model import ADAPTER, BASE, COMMIT, PAIRS, make_base, make_run, seal_run, serve_model, write_parity_set
@@ -77,6 +78,18 @@ def trained_scores(made: Made) -> np.ndarray:
     headlines, companies = map(list, zip(*PAIRS, strict=True))
     with torch.inference_mode():
         return model(**tokenizer(headlines, companies, padding=True, return_tensors="pt")).logits.softmax(dim=1).numpy()
+
+
+def answer(folder: Path) -> np.ndarray:
+    """What torch says of PAIRS, by a whole model as transformers loads it."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    headlines, companies = map(list, zip(*PAIRS, strict=True))
+    with torch.inference_mode():
+        logits = model.eval()(**tokenizer(headlines, companies, padding=True, return_tensors="pt")).logits
+    return logits.softmax(dim=1).numpy()
 
 
 def test_the_exported_model_scores_like_the_trained_one(made: Made, trained_scores: np.ndarray) -> None:
@@ -264,6 +277,12 @@ def test_every_architecture_is_exported_as_it_was_trained(
         assert way in (FAST, f"{PLAIN}, for {MOVED}")
     else:
         assert way.startswith(f"{PLAIN}, for the graph has no layers")
+    if architecture in UNPACKED:
+        unpack_folder(folder, tmp_path / "unpacked")
+        assert np.abs(answer(tmp_path / "unpacked") - OnnxScorer(folder).score(PAIRS)).mean() < TOLERANCE / 10
+    else:
+        with pytest.raises(ModelError, match=f"model_type is '{architecture}'; expected one of bert, "):
+            unpack_folder(folder, tmp_path / "unpacked")
     trained = load_trained(run, base if method == "lora" else None)
     onnx.save(convert_to_onnx(trained), folder / ONNX_FILE)
     write_provenance(folder, read_json(folder / PROVENANCE))

@@ -103,10 +103,12 @@ def test_a_student_is_under_the_terms_of_its_strictest_teacher(
         (None, "other", "No terms are known for: run runs/wide-seed42."),
     ],
 )
-def test_who_goes_on_from_a_run_is_under_its_terms(start: dict[str, Any] | None, tag: str, words: str) -> None:
-    licence = derive_licence({"repeats": {"twitter": 1}, "base": "run:runs/wide-seed42"}, MINILM, (), start)
-    assert licence.tag == tag
-    assert words in licence.statement
+def test_who_goes_on_from_a_run_or_model_is_under_its_terms(start: dict[str, Any] | None, tag: str, words: str) -> None:
+    for kind in ("run", "model"):
+        base = f"{kind}:runs/wide-seed42"
+        licence = derive_licence({"repeats": {"twitter": 1}, "base": base}, MINILM, (), start)
+        assert licence.tag == tag
+        assert words.replace("run runs", f"{kind} runs") in licence.statement
 
 
 def test_more_teachers_than_the_recipe_names_change_nothing() -> None:

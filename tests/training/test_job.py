@@ -316,6 +316,7 @@ def test_the_verb_takes_code_and_commit_from_the_workflow(
         (["/etc/passwd"], "/etc/passwd: no file below"),
         (["README.md"], "README.md: expected the path of a .toml file"),
         (["training/recipes/default.toml"], "needs unlabelled/reuters_articles_lead_2006_2013.parquet#lead, which no"),
+        (["training/recipes/slim.toml"], "needs unlabelled/reuters_articles_lead"),
         (["training/recipes/smoke.toml", "--seed", "1;x"], "--seed: '1;x' is no seed"),
         (["training/recipes/smoke.toml", "--seed=-1"], "--seed: seed is -1"),
         (["training/recipes/full-raw.toml", "--base", "made/base@main"], "--base: 'made/base@main' is no base"),
