@@ -124,6 +124,21 @@ def open_base(base: Base) -> Iterator[Path]:
     yield folder
 
 
+@contextmanager
+def open_teacher(name: str) -> Iterator[Path]:
+    """Yield the folder of a recipe's teacher; one of a commit lies there only as long as the context is open.
+
+    Raises:
+        ModelError: the commit cannot be had, or has no such folder.
+    """
+    if not name.startswith(MODEL):
+        yield Path(name)
+        return
+    place, _, commit = name.partition("@")
+    with tempfile.TemporaryDirectory(prefix="model-") as exported:
+        yield _find_model(Base(place, commit, "", ""), Path(exported) / "exported")
+
+
 def read_config(folder: Path, base: Base) -> PretrainedConfig:
     """Return the base's configuration, labels and all.
 
@@ -287,7 +302,7 @@ def _find_model(base: Base, place: Path) -> Path:
             repository.run("fetch", "--quiet", "--no-tags", "--depth=1", repository.remote, base.revision)
         repository.export(f"{base.revision}:{folder}/", place)
     except GitError as error:
-        raise ModelError(f"base {base.id} at {base.revision}: {error}; expected a commit of this repository") from error
+        raise ModelError(f"{base.id} at {base.revision}: {error}; expected a commit of this repository") from error
     return place
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from .encoder_recipe import load_encoder_recipe
 from .pretrain import pretrain_encoder
 from .readers import DataSource
-from .recipe import ENCODER, RUN, Recipe, load_recipe, reseed_recipe
+from .recipe import ENCODER, MODEL, RUN, Recipe, load_recipe, reseed_recipe
 from .steps import TrainingError
 from .train import count_processes, train_recipe
 
@@ -85,7 +85,8 @@ def list_steps(recipe: Recipe) -> list[Step]:
         folder = Path(recipe.base.removeprefix(ENCODER))
         steps.append(Step(folder, HOME / "encoders" / f"{folder.name}.toml"))
     start = [recipe.base.removeprefix(RUN)] if recipe.base.startswith(RUN) else []
-    for run in map(Path, [*start, *recipe.teachers]):
+    teachers = [name for name in recipe.teachers if not name.startswith(MODEL)]
+    for run in map(Path, [*start, *teachers]):
         found = _SEEDED.fullmatch(run.name)
         path = HOME / "recipes" / f"{found['name']}.toml" if found else None
         steps.append(Step(run, path, int(found["seed"]) if found else None))

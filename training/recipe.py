@@ -57,11 +57,12 @@ class Recipe:
 
     Loss. Cross-entropy, each class weighted by the inverse of its frequency if ``class_weights`` is "balanced";
     plus ``score_weight`` times the squared error on continuous scores, read from p_positive - p_negative
-    (``score_head`` "difference") or from an output of its own ("separate"); and, with ``teachers`` (run folders),
-    ``teacher_weight`` in 0..1 for their mean probabilities at ``teacher_temperature`` against 1 - that for the hard
-    labels. ``r_drop`` times the divergence between two passes under different dropout is added, and ``state_weight``
-    times the squared error of a linear map from the state of the first token to the teachers' side by side, each
-    dimension with mean 0 and deviation 1; the teachers must be run folders then.
+    (``score_head`` "difference") or from an output of its own ("separate"); and, with ``teachers`` (run folders,
+    exported ones, or ``model:FOLDER@COMMIT``, an exported one as of a commit of this repository), ``teacher_weight`` in
+    0..1 for their mean probabilities at ``teacher_temperature`` against 1 - that for the hard labels. ``r_drop`` times
+    the divergence between two passes under different dropout is added, and ``state_weight`` times the squared error of
+    a linear map from the state of the first token to the teachers' side by side, each dimension with mean 0 and
+    deviation 1; the teachers must be run folders then.
 
     More rows. An epoch may take a row's other version in its place: with probability ``flip_share`` the one whose
     direction and label are turned round, with ``swap_share`` the one about another company. It may add
@@ -300,6 +301,10 @@ def check_base(place: str, recipe: Any) -> None:
         raise RecipeError(f"{place}: weight_sha256 is {recipe.weight_sha256!r}; expected the base's 64 hex digits")
 
 
+def _is_teacher(name: Any) -> bool:
+    return type(name) is str and bool(re.fullmatch(rf"{MODEL}[^@]+@[0-9a-f]{{40}}|(?!{MODEL}).+", name))
+
+
 _RULES: tuple[Rule, ...] = (
     NAME_RULE,
     ("target_modules", lambda value: value == "all-linear", "'all-linear'"),
@@ -334,7 +339,7 @@ _RULES: tuple[Rule, ...] = (
     ("flip_share", *within(0, 1)),
     ("swap_share", *within(0, 1)),
     ("written_rows", *within(0, 10**9)),
-    ("teachers", lambda value: all(type(one) is str and one for one in value), "folders, as a list of strings"),
+    ("teachers", lambda value: all(map(_is_teacher, value)), f"folders or {MODEL}FOLDER@COMMIT, as a list of strings"),
     ("teacher_weight", *within(0, 1)),
     ("state_weight", *within(0, 100)),
     ("teacher_temperature", *within(0.1, 20)),

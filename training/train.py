@@ -10,7 +10,7 @@ import os
 import random
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,6 +22,7 @@ from accelerate.state import AcceleratorState
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
+from .bases import open_teacher
 from .batches import tabulate_rows
 from .checkpoint import save_checkpoint
 from .data import Example
@@ -192,11 +193,13 @@ def _ask_teachers(
 ) -> dict[str, Any]:
     if not recipe.teachers:
         return {"teacher": None, "states": None}
-    folders, is_bf16, states = [*map(Path, recipe.teachers)], accelerator.mixed_precision == "bf16", None
-    if recipe.state_weight:
-        teacher, states = ask_states(folders, examples, accelerator.device, is_bf16)
-    else:
-        teacher = torch.from_numpy(ask_teachers(folders, examples, accelerator.device, is_bf16)).float()
+    is_bf16, states = accelerator.mixed_precision == "bf16", None
+    with ExitStack() as stack:
+        folders = [stack.enter_context(open_teacher(name)) for name in recipe.teachers]
+        if recipe.state_weight:
+            teacher, states = ask_states(folders, examples, accelerator.device, is_bf16)
+        else:
+            teacher = torch.from_numpy(ask_teachers(folders, examples, accelerator.device, is_bf16)).float()
     answers = {**store.facts, "teacher": teacher, "states": states, "wall_s": time.monotonic() - store.started}
     if accelerator.is_main_process:
         save_checkpoint(store.path.with_name(ANSWERS), answers)

@@ -165,8 +165,17 @@ SMOKE = [
     ("seed = 42", 'seed = 42\nteachers = ["runs/x"]', "teacher_weight is 0.0; expected above 0 with teachers"),
     ("seed = 42", "seed = 42\nteacher_weight = 0.5", "teacher_weight is 0.5; expected above 0 with teachers, else 0"),
     ("seed = 42", 'seed = 42\nteachers = "runs/x"', "teachers is 'runs/x'; expected list"),
-    ("seed = 42", "seed = 42\nteachers = [1]", "teachers is [1]; expected folders, as a list of strings"),
-    ("seed = 42", 'seed = 42\nteachers = [""]', "teachers is ['']; expected folders, as a list of strings"),
+    (
+        "seed = 42",
+        "seed = 42\nteachers = [1]",
+        "teachers is [1]; expected folders or model:FOLDER@COMMIT, as a list of strings",
+    ),
+    (
+        "seed = 42",
+        'seed = 42\nteachers = [""]',
+        "teachers is ['']; expected folders or model:FOLDER@COMMIT, as a list of strings",
+    ),
+    ("seed = 42", 'seed = 42\nteachers = ["model:m@main"]', "teachers is ['model:m@main']; expected folders or model:"),
     ("seed = 42", 'seed = 42\nteacher = "runs/x"', "unknown key 'teacher'"),
     ("seed = 42", "seed = 42\nstate_weight = 1.0", "state_weight is 1.0; expected 0 without teachers"),
     (

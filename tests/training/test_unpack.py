@@ -139,7 +139,7 @@ def test_a_commit_is_read_from_the_history_fetched_where_a_clone_is_shallow(
     assert not place.exists()
     for commit in (commits[1], "a" * 40):
         with (
-            pytest.raises(ModelError, match=f"base model:models/one at {commit}: git .*; expected a commit of this"),
+            pytest.raises(ModelError, match=f"model:models/one at {commit}: git .*; expected a commit of this"),
             open_base(Base("model:models/one", commit, "", "bert")),
         ):
             pass
