@@ -143,3 +143,22 @@ def test_a_commit_is_read_from_the_history_fetched_where_a_clone_is_shallow(
             open_base(Base("model:models/one", commit, "", "bert")),
         ):
             pass
+
+
+def test_a_teacher_may_be_the_model_of_a_commit(
+    mini_root: Path, tmp_path: Path, exported: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bases, "HOME", tmp_path / "origin")
+    shutil.copytree(exported, tmp_path / "beside")
+    student = replace(SMOKE, teacher_weight=0.9)
+    runs = [
+        train_recipe(replace(student, name=name, teachers=[teacher]), LocalFolder(mini_root), Path("runs"))
+        for name, teacher in (("one", f"model:models/one@{commits[0]}"), ("two", "beside"))
+    ]
+    first, second = (read_json(run / "provenance.json") for run in runs)
+    assert first["teachers"] == second["teachers"]
+    assert first["teachers"][0]["sha256"] == hash_file(exported / "provenance.json")
+    assert first["files"]["model.safetensors"] == second["files"]["model.safetensors"]
+    gone = replace(student, name="three", teachers=[f"model:models/one@{commits[1]}"])
+    with pytest.raises(ModelError, match=f"model:models/one at {commits[1]}: git .*; expected a commit of this"):
+        train_recipe(gone, LocalFolder(mini_root), Path("runs"))
