@@ -31,8 +31,18 @@ HEAVY = {
 EXPORT_ONLY = {"export", "quantize", "quantize_attention", "quantize_layers", "quantize_products", "quantize_rounding"}
 FOUNDATION = {"records", "errors", "text", "similarity"}
 STAGES = {"fetch", "replay", "parse", "link", "dedupe", "score", "aggregate", "validate", "store"}
-SHARED_WITH_TRAINING = {"errors", "text", "similarity", "score", "model_folder", "card", "hub", "licence", "markdown"}
-SHARED_WITH_TRAINING |= {"git"}
+SHARED_WITH_TRAINING = {
+    "errors",
+    "text",
+    "similarity",
+    "score",
+    "model_folder",
+    "card",
+    "hub",
+    "licence",
+    "markdown",
+    "git",
+}
 PROMOTION_ONLY = {"export", "parity", "config", "pinned"}
 """To judge an adapter as the daily line would run it, and to pin it there, `promote` alone needs these."""
 ACTIONS = sorted((PROJECT / "pipeline" / "actions").glob("*.py"))

@@ -6,7 +6,7 @@ Weights are safetensors and remote code never runs: a repository that points at 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from tokenizers.processors import ByteLevel, Sequence, TemplateProcessing
+from tokenizers import processors
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -125,18 +125,14 @@ def open_base(base: Base) -> Iterator[Path]:
 
 
 @contextmanager
-def open_teacher(name: str) -> Iterator[Path]:
-    """Yield the folder of a recipe's teacher; one of a commit lies there only as long as the context is open.
+def open_teachers(names: Sequence[str]) -> Iterator[list[Path]]:
+    """Yield the folders of a recipe's teachers; those of a commit lie there only as long as the context is open.
 
     Raises:
-        ModelError: the commit cannot be had, or has no such folder.
+        ModelError: a commit cannot be had, or has no such folder.
     """
-    if not name.startswith(MODEL):
-        yield Path(name)
-        return
-    place, _, commit = name.partition("@")
-    with tempfile.TemporaryDirectory(prefix="model-") as exported:
-        yield _find_model(Base(place, commit, "", ""), Path(exported) / "exported")
+    with tempfile.TemporaryDirectory(prefix="teachers-") as place:
+        yield [_find_teacher(name, Path(place) / str(i)) for i, name in enumerate(names)]
 
 
 def read_config(folder: Path, base: Base) -> PretrainedConfig:
@@ -203,10 +199,10 @@ def frame_segments(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFas
     free = [token for token, _ in marks if token != end]
     if end is None or not free:
         raise ModelError(f"the tokenizer has end mark {end!r} and added tokens {free}; expected one of each")
-    template = TemplateProcessing(
+    template = processors.TemplateProcessing(
         single=f"$A {end}", pair=f"$A {end} $B:1 {end}:1", special_tokens=[(end, tokenizer.eos_token_id)]
     )
-    pieces.post_processor = Sequence([ByteLevel(trim_offsets=False), template])
+    pieces.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), template])
     return PreTrainedTokenizerFast(
         tokenizer_object=pieces,
         eos_token=end,
@@ -286,6 +282,11 @@ def _find_ours(base: Base) -> Path:
         raise ModelError(f"base {base.id}: no {kind} there; make it first: python -m training {how}")
     check_hashes(folder, read_json(folder / PROVENANCE), (CONFIG, FULL_WEIGHTS, TOKENIZER))
     return folder
+
+
+def _find_teacher(name: str, place: Path) -> Path:
+    model, _, commit = name.partition("@")
+    return _find_model(Base(model, commit, "", ""), place) if name.startswith(MODEL) else Path(name)
 
 
 def _find_model(base: Base, place: Path) -> Path:

@@ -8,7 +8,6 @@ import resource
 import shutil
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from pipeline.errors import ModelError
 from pipeline.model_folder import METRICS, PROVENANCE, RECIPE, hash_file, read_json, write_json, write_provenance
 
-from .bases import Base, name_base, open_base, open_teacher
+from .bases import Base, name_base, open_base, open_teachers
 from .contamination import find_contamination
 from .corpus import split_name
 from .data import describe_data
@@ -74,12 +73,9 @@ def describe_run(recipe: Recipe, data: DataSource, rows: Rows, device: torch.dev
     Raises:
         ModelError: a teacher, the encoder or the start is refused.
     """
-    with ExitStack() as stack:
-        folders = [stack.enter_context(open_teacher(name)) for name in recipe.teachers]
-        teachers = [
-            describe_teacher(f"teacher {name}", folder, rows)
-            for name, folder in zip(recipe.teachers, folders, strict=True)
-        ]
+    with open_teachers(recipe.teachers) as folders:
+        named = zip(recipe.teachers, folders, strict=True)
+        teachers = [describe_teacher(f"teacher {name}", folder, rows) for name, folder in named]
     encoder = describe_encoder(recipe.base, rows.fingerprints)
     start = describe_start(name_base(recipe), rows)
     base = (encoder or start or {"base": describe_base(recipe)})["base"]

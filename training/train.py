@@ -10,7 +10,7 @@ import os
 import random
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,7 +22,7 @@ from accelerate.state import AcceleratorState
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from .bases import open_teacher
+from .bases import open_teachers
 from .batches import tabulate_rows
 from .checkpoint import save_checkpoint
 from .data import Example
@@ -194,8 +194,7 @@ def _ask_teachers(
     if not recipe.teachers:
         return {"teacher": None, "states": None}
     is_bf16, states = accelerator.mixed_precision == "bf16", None
-    with ExitStack() as stack:
-        folders = [stack.enter_context(open_teacher(name)) for name in recipe.teachers]
+    with open_teachers(recipe.teachers) as folders:
         if recipe.state_weight:
             teacher, states = ask_states(folders, examples, accelerator.device, is_bf16)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,7 +19,10 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 from tests.hub_server import READ_TOKEN, TOKEN, Fault, HubServer  # noqa: E402
 from training.__main__ import main  # noqa: E402
 from training.job import IMAGE, MISSED_LOOKS, POLL_S, SCRIPT, JobError, Order, find_revision, parse_length, run_job  # noqa: E402
+from training.job_verb import check_recipe  # noqa: E402
+from training.recipe import format_recipe, load_recipe  # noqa: E402
 
+RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 NAME = "made/adapter"
 COMMIT = "c" * 40
 SOURCE = "https://github.example/owner/project"
@@ -316,7 +320,7 @@ def test_the_verb_takes_code_and_commit_from_the_workflow(
         (["/etc/passwd"], "/etc/passwd: no file below"),
         (["README.md"], "README.md: expected the path of a .toml file"),
         (["training/recipes/default.toml"], "needs unlabelled/reuters_articles_lead_2006_2013.parquet#lead, which no"),
-        (["training/recipes/slim.toml"], "needs unlabelled/reuters_articles_lead"),
+        (["training/recipes/adapted.toml"], "needs encoder:runs/finance, which no public server has"),
         (["training/recipes/smoke.toml", "--seed", "1;x"], "--seed: '1;x' is no seed"),
         (["training/recipes/smoke.toml", "--seed=-1"], "--seed: seed is -1"),
         (["training/recipes/full-raw.toml", "--base", "made/base@main"], "--base: 'made/base@main' is no base"),
@@ -337,6 +341,13 @@ def test_the_verb_refuses_in_one_line(
     assert message in error
     assert error.count("\n") == 1
     assert hub.requests == []
+
+
+def test_a_job_takes_a_model_of_the_repository_as_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.job_verb.PROJECT", tmp_path)
+    recipe = replace(load_recipe(RECIPES / "smoke.toml"), base="model:pipeline/default_model", method="full")
+    (tmp_path / "own.toml").write_text(format_recipe(recipe))
+    assert check_recipe("own.toml", None, "") == recipe
 
 
 def test_a_token_of_another_hub_is_not_sent_to_the_one_that_runs_jobs(
