@@ -30,9 +30,9 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def draw_headlines(
-    path: Path, count: int | None, held_out: Collection[str], random: Random, column: str = COLUMN
+    path: Path, count: int, held_out: Collection[str], random: Random, column: str = COLUMN
 ) -> list[str]:
-    """Return ``count`` distinct texts of the Parquet file ``path`` in random order, all for None or if it has fewer.
+    """Return ``count`` distinct texts of the Parquet file ``path``, fewer if it has fewer, in random order.
 
     None of them equals a text of ``held_out`` but for case and punctuation. See :func:`cut_sentence`.
 

@@ -68,8 +68,7 @@ class Recipe:
     direction and label are turned round, with ``swap_share`` the one about another company. It may add
     ``written_rows`` generated from the project's own sentence patterns, and of every file in ``unlabelled`` that many
     texts, which the teachers alone label: FILE or FILE#COLUMN, a Parquet file of the data folder and its column of
-    texts (``headline`` where none is named). They are drawn at random, or where ``unlabelled_like`` names a source for
-    the file, are those of all its texts that read most like that source's training rows (:mod:`training.selection`).
+    texts (``headline`` where none is named), drawn at random.
 
     Steps. ``batch_size`` rows a step, in ``accumulate`` parts. ``layer_decay`` multiplies the learning rate once per
     layer below the head. ``warmup_share`` of the steps raise the learning rate linearly, the rest follow ``schedule``.
@@ -119,7 +118,6 @@ class Recipe:
     swap_share: float = 0.0
     written_rows: int = 0
     unlabelled: dict[str, int] = field(default_factory=dict)
-    unlabelled_like: dict[str, str] = field(default_factory=dict)
     layers: int = 0
     intermediate_size: int = 0
     layer_decay: float = 1.0
@@ -190,7 +188,6 @@ def shrink_recipe(recipe: Recipe) -> Recipe:
         intermediate_size=0,
         written_rows=min(recipe.written_rows, SMOKE_WRITTEN),
         unlabelled={},
-        unlabelled_like={},
         teacher_weight=0.0,
         teacher_temperature=1.0,
         state_weight=0.0,
@@ -256,12 +253,6 @@ def _check_rows(place: str, recipe: Recipe) -> None:
         if not file.partition("#")[0] or type(count) is not int or not 1 <= count <= 10**9:
             raise RecipeError(
                 f"{place}: unlabelled.{file!r} is {count!r}; expected 1..1000000000 for FILE or FILE#COLUMN"
-            )
-    for file, source in recipe.unlabelled_like.items():
-        if file not in recipe.unlabelled or source not in recipe.sources:
-            raise RecipeError(
-                f"{place}: unlabelled_like.{file!r} is {source!r}; expected one of {', '.join(recipe.sources)} for a "
-                "file of unlabelled"
             )
     for source, share in recipe.mix.items():
         if source not in SOURCES or type(share) not in (int, float) or not 0 < share <= 1:

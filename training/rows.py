@@ -10,7 +10,6 @@ from .data import Example, load_examples
 from .fiqa import choose_thresholds, relabel_scores
 from .readers import DataSource
 from .recipe import Recipe
-from .selection import choose_alike
 from .splits import SPLIT_SEED, Splits, fingerprint_splits, split_examples
 
 
@@ -64,17 +63,11 @@ def read_rows(recipe: Recipe, data: DataSource) -> Rows:
 
 
 def draw_unlabelled(recipe: Recipe, data: DataSource, examples: list[Example], splits: Splits) -> list[list[str]]:
-    """Return of every file of ``recipe.unlabelled`` the texts of all epochs, in random order."""
+    """Return of every file of ``recipe.unlabelled`` the texts of all epochs."""
     held_out = {examples[i].text for i in (*splits.validation, *splits.test)}
     found = []
     for name, count in recipe.unlabelled.items():
         file, column = split_name(name)
-        path, random, wanted = data.find_file(file), Random(recipe.seed), count * recipe.epochs
-        if source := recipe.unlabelled_like.get(name):
-            own = dict.fromkeys(examples[i].text for i in splits.train if examples[i].source == source)
-            texts = choose_alike(draw_headlines(path, None, held_out, random, column), [*own], wanted)
-            random.shuffle(texts)
-        else:
-            texts = draw_headlines(path, wanted, held_out, random, column)
-        found.append(texts)
+        path, random = data.find_file(file), Random(recipe.seed)
+        found.append(draw_headlines(path, count * recipe.epochs, held_out, random, column))
     return found

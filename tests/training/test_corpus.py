@@ -17,7 +17,7 @@ pyarrow = pytest.importorskip("pyarrow", reason="headlines are Parquet files, wh
 from pyarrow import parquet  # noqa: E402
 
 from pipeline.text import clean_text, fold_text  # noqa: E402
-from tests.training.conftest import WORDS, make_headlines, write_headlines  # noqa: E402
+from tests.training.conftest import make_headlines, write_headlines  # noqa: E402
 from training.corpus import choose_target, cut_sentence, draw_headlines, find_names, pair_headlines  # noqa: E402
 from training.data import load_examples  # noqa: E402
 from training.readers import DataError, LocalFolder  # noqa: E402
@@ -71,21 +71,6 @@ def test_a_run_draws_for_all_its_epochs_and_no_text_of_validation_or_test(mini_r
     assert set(said) <= set(posts)
     assert not {fold_text(text) for text in wire} & {fold_text(text) for text in held}
     assert draw_unlabelled(make_student(), data, examples, splits) == []
-
-
-def test_a_file_gives_what_reads_like_a_sources_training_rows(mini_root: Path, tmp_path: Path) -> None:
-    (tmp_path / "labelled").symlink_to(mini_root / "labelled")
-    data = LocalFolder(tmp_path)
-    examples = load_examples(data)
-    splits = split_examples(examples, SPLIT_SEED)
-    like = [f"profit soars meeting held {word}" for word in WORDS[:6]]
-    unlike = [f"the harbour of {word} is closed" for word in WORDS]
-    write_headlines(tmp_path / "wire.parquet", [*unlike, *like])
-    recipe = make_student(unlabelled={"wire.parquet": 3}, unlabelled_like={"wire.parquet": "phrasebank"}, epochs=2)
-    (found,) = draw_unlabelled(recipe, data, examples, splits)
-    assert sorted(found) == like
-    assert found != like, "an epoch must not get the best of them"
-    assert draw_unlabelled(recipe, data, examples, splits) == [found]
 
 
 LONG = "Profit at the maker of pumps rose 3.5 % to EUR 2.1 million in the third quarter, the company said on Tuesday"

@@ -98,7 +98,7 @@ def test_a_smoke_run_keeps_what_the_recipe_is_about(name: str) -> None:
     assert smoke.train_limit <= 300
     assert (smoke.epochs, smoke.epoch_rows) <= (2, 300)
     assert smoke.written_rows <= 60
-    assert (smoke.teachers, smoke.unlabelled, smoke.unlabelled_like) == ([], {}, {})
+    assert (smoke.teachers, smoke.unlabelled) == ([], {})
     assert (smoke.state_weight, smoke.layers, smoke.intermediate_size) == (0, 0, 0)
     assert bool(smoke.written_rows) == bool(recipe.written_rows)
     kept = (
@@ -186,16 +186,6 @@ SMOKE = [
     ("seed = 42", "seed = 42\nunlabelled = { a = 0 }", "unlabelled.'a' is 0; expected 1..1000000000 for FILE or FILE#"),
     ("seed = 42", "seed = 42\nunlabelled = { a = 1.5 }", "unlabelled.'a' is 1.5; expected 1..1000000000"),
     ("seed = 42", 'seed = 42\nunlabelled = { "#text" = 5 }', "unlabelled.'#text' is 5; expected 1..1000000000"),
-    (
-        "seed = 42",
-        'seed = 42\nunlabelled_like = { a = "fiqa" }',
-        "unlabelled_like.'a' is 'fiqa'; expected one of phrasebank, twitter, fiqa, sentfin for a file of unlabelled",
-    ),
-    (
-        "seed = 42",
-        'seed = 42\nteachers = ["x"]\nteacher_weight = 0.5\nunlabelled = { a = 5 }\nunlabelled_like = { a = "reddit" }',
-        "unlabelled_like.'a' is 'reddit'; expected one of phrasebank",
-    ),
     ("seed = 42", "seed = 42\nflip_share = 1.5", "flip_share is 1.5; expected 0..1"),
     ("seed = 42", "seed = 42\nswap_share = -0.1", "swap_share is -0.1; expected 0..1"),
     ("seed = 42", "seed = 42\nwritten_rows = -1", "written_rows is -1; expected 0..1000000000"),
