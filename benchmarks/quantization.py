@@ -25,7 +25,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from pipeline.export import convert_to_onnx, find_base, is_full, load_trained
-from pipeline.model_folder import ONNX_FILE, PROVENANCE, TOKENIZER, read_json, read_max_length, write_provenance
+from pipeline.model_folder import ONNX_FILE, PROVENANCE, TOKENIZER_CONFIG, read_json, write_provenance
 from pipeline.parity import read_parity_set
 from pipeline.quantize import quantize_model, quantize_weights
 from pipeline.score import OnnxScorer, Tokens, tokenize
@@ -58,19 +58,19 @@ def main() -> None:
     base = None if is_full(args.run) else find_base(read_json(args.run / PROVENANCE)["base"], None)
     trained = load_trained(args.run, base)
     graph = convert_to_onnx(trained)
-    tokenizer, length = args.run / TOKENIZER, read_max_length(args.run)
-    texts = tokenize(tokenizer, length, read_parity_set(args.parity)[0][::2])
+    texts = tokenize(args.run, read_parity_set(args.parity)[0][::2])
     with tempfile.TemporaryDirectory() as place:
         scorers = {}
         for name, store in WAYS.items():
             folder = Path(place) / str(len(scorers))
             shutil.copytree(args.model, folder)
+            shutil.copyfile(args.run / TOKENIZER_CONFIG, folder / TOKENIZER_CONFIG)
             store(graph, folder / ONNX_FILE, texts)
             write_provenance(folder, read_json(folder / PROVENANCE))
             scorers[name] = OnnxScorer(folder, args.threads)
         scores, walls, cpus = time_scorers(scorers, pairs, args.rounds)
         print_ways(scorers, pairs, scores, walls, cpus)
-        print_wall(scorers[SHIPPED], tokenize(tokenizer, length, pairs), len(pairs) / cpus[SHIPPED])
+        print_wall(scorers[SHIPPED], tokenize(args.run, pairs), len(pairs) / cpus[SHIPPED])
 
 
 def print_ways(

@@ -85,7 +85,7 @@ def measure(folder: Path, pairs: Sequence[Pair], rounds: int, threads: int, is_r
     shape = read_shape(folder)
     seconds, products = time_ways(ways, Wall(shape, threads), pairs, rounds)
     model = read_model_folder(folder)
-    lengths = np.array([len(ids) for ids, _ in tokenize(model.tokenizer_path, model.max_length, pairs)])
+    lengths = np.array([len(ids) for ids, _ in tokenize(folder, pairs)])
     fresh = [time_pipeline(tokenizer, pairs[:96], threads), time_shipped(folder, pairs, threads)]
     counts = [min(way.count, len(pairs)) for way in ways]
     products_each = [way.count_products(lengths) if way.count_products else None for way in ways]

@@ -39,6 +39,7 @@ from .model_folder import (
     hash_file,
     order_labels,
     read_json,
+    read_marked,
     read_max_length,
     refuse_unsafe,
     replace_folder,
@@ -47,7 +48,7 @@ from .model_folder import (
     write_json,
 )
 from .parity import GOLDEN_COUNT, Pair, Parity, check_parity, compare_scores, is_close, read_parity_set
-from .score import OnnxScorer, softmax, tokenize
+from .score import OnnxScorer, mark_pairs, softmax, tokenize
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -213,7 +214,7 @@ def write_model(
     trained = load_trained(source, base)
     scores = score_with_torch(trained, source, pairs)
     (folder / ONNX_FILE).parent.mkdir(parents=True)
-    texts = tokenize(source / TOKENIZER, read_max_length(source), pairs[::2])
+    texts = tokenize(source, pairs[::2])
     for name in (CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, RECIPE, METRICS):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
@@ -260,6 +261,7 @@ def score_with_torch(
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
     length = read_max_length(source)
     columns = list(order_labels(read_json(source / CONFIG)["id2label"], source / CONFIG))
+    pairs = mark_pairs(pairs) if read_marked(source) else pairs
     logits = []
     with torch.inference_mode():
         for start in range(0, len(pairs), batch_size):

@@ -1,7 +1,7 @@
 """A model folder: what is published and what is scored. Reads, checks and seals it; needs neither torch nor onnx.
 
 config.json               architecture and id2label, in whatever order the model was trained
-tokenizer.json, tokenizer_config.json (model_max_length), special_tokens_map.json
+tokenizer.json, tokenizer_config.json (model_max_length, mark_company), special_tokens_map.json
 onnx/model_quantized.onnx the model
 golden.json               a few headlines with the probabilities they had at export
 README.md, metrics.json, recipe.toml
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
+MARK_COMPANY = "mark_company"
+"""In tokenizer_config.json: whether the company's name stands between marks in what the model reads."""
 ONNX_FILE = "onnx/model_quantized.onnx"
 GOLDEN = "golden.json"
 METRICS = "metrics.json"
@@ -66,13 +68,15 @@ class ModelFolder:
     """A folder that passed every check.
 
     ``label_order[i]`` is the model's own column that holds LABELS[i]. ``revision`` is 40 hex digits. ``max_length``
-    counts tokens of both segments, special ones included.
+    counts tokens of both segments, special ones included. ``is_marked``: the model looks for the company's name between
+    marks in the headline.
     """
 
     path: Path
     onnx_path: Path
     tokenizer_path: Path
     max_length: int
+    is_marked: bool
     label_order: tuple[int, ...]
     revision: str
     golden: tuple[GoldenScore, ...]
@@ -99,6 +103,7 @@ def read_model_folder(path: Path) -> ModelFolder:
         onnx_path=path / ONNX_FILE,
         tokenizer_path=path / TOKENIZER,
         max_length=read_max_length(path),
+        is_marked=read_marked(path),
         label_order=label_order,
         revision=check_revision(provenance.get("revision"), f"{path}/{PROVENANCE}: revision"),
         golden=_read_golden(path / GOLDEN),
@@ -147,6 +152,14 @@ def read_max_length(path: Path) -> int:
     if type(length) is not int or not 8 <= length <= 512:
         raise ModelError(f"{path}/{TOKENIZER_CONFIG}: model_max_length is {length!r}; expected 8..512 tokens")
     return length
+
+
+def read_marked(path: Path) -> bool:
+    """Return mark_company of the folder's tokenizer_config.json, False where it is not there."""
+    found = read_json(path / TOKENIZER_CONFIG).get(MARK_COMPANY, False)
+    if type(found) is not bool:
+        raise ModelError(f"{path}/{TOKENIZER_CONFIG}: {MARK_COMPANY} is {found!r}; expected true or false")
+    return found
 
 
 def refuse_unsafe(path: Path) -> None:

@@ -20,8 +20,8 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from .errors import ModelError
-from .model_folder import ModelFolder, read_model_folder
-from .text import LABELS
+from .model_folder import TOKENIZER, ModelFolder, read_marked, read_max_length, read_model_folder
+from .text import LABELS, mark_company
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """What a graph may ask for. Models that do not tell the two segments apart leave the last one out."""
@@ -74,7 +74,7 @@ class OnnxScorer:
         Columns in LABELS order, rows sum to 1, rows in the order of ``pairs``. The same pair gets the same numbers
         whatever it is scored with; pairs of the same tokens are scored once. ``progress`` counts on stderr.
         """
-        tokens = _tokenize(self._tokenizer, pairs)
+        tokens = _tokenize(self._tokenizer, mark_pairs(pairs) if self.folder.is_marked else pairs)
         distinct = sorted(set(tokens), key=lambda pair: (len(pair[0]), pair))
         batches = list(plan_batches(distinct, self.batch_tokens))[::-1]  # long texts first: no thread is left waiting
         scores: dict[Tokens, np.ndarray] = {}
@@ -134,9 +134,15 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
-def tokenize(path: Path, max_length: int, pairs: Sequence[tuple[str, str]]) -> list[Tokens]:
-    """Return token ids and segment ids of each pair, as the tokenizer.json at ``path`` cuts them."""
-    return _tokenize(load_tokenizer(path, max_length), pairs)
+def tokenize(folder: Path, pairs: Sequence[tuple[str, str]]) -> list[Tokens]:
+    """Return token ids and segment ids of each pair, as the model in ``folder``, a run or an exported one, reads it."""
+    tokenizer = load_tokenizer(folder / TOKENIZER, read_max_length(folder))
+    return _tokenize(tokenizer, mark_pairs(pairs) if read_marked(folder) else pairs)
+
+
+def mark_pairs(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return ``pairs`` with every headline marked by :func:`mark_company`."""
+    return [(mark_company(headline, company), company) for headline, company in pairs]
 
 
 def load_tokenizer(path: Path, max_length: int) -> Tokenizer:

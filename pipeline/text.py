@@ -9,6 +9,9 @@ import unicodedata
 LABELS = ("negative", "neutral", "positive")
 """Column order of every probability array in the project."""
 
+MARK = "*"
+"""What stands before and after the company's name in a headline whose model was trained to look for it."""
+
 _URL = re.compile(r"https?://\S+|www\.\S+", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 _TOKEN = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*%?")
@@ -19,6 +22,22 @@ def clean_text(text: str) -> str:
     text = unicodedata.normalize("NFC", text)
     text = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text)
     return _SPACE.sub(" ", text).strip()
+
+
+def mark_company(headline: str, company: str) -> str:
+    """Return ``headline`` with MARK on either side of ``company`` wherever it is named, a cashtag's sign within.
+
+    As it is written where that is found, so that ARM is not seen in "arm", else in any case. Unchanged where it is not
+    found as whole words, or is "".
+
+    >>> mark_company("Ford recalls trucks, $FORD falls", "Ford")
+    '* Ford * recalls trucks, $FORD falls'
+    """
+    if not company:
+        return headline
+    whole = rf"(?<!\w)[$#@]?{re.escape(company)}(?!\w)"
+    pattern = re.compile(whole, 0 if re.search(whole, headline) else re.IGNORECASE)
+    return pattern.sub(lambda found: f"{MARK} {found.group()} {MARK}", headline)
 
 
 def fold_tokens(text: str) -> tuple[str, ...]:

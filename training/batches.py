@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -16,7 +16,8 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.text import LABELS
+from pipeline.model_folder import MARK_COMPANY
+from pipeline.text import LABELS, mark_company
 
 from .data import Example
 
@@ -81,10 +82,18 @@ def tabulate_rows(
     return RowTable(encoded, labels, torch.tensor(scores), tokenizer, teacher, states)
 
 
+def mark_examples(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast) -> Sequence[Example]:
+    """Return ``examples`` as the tokenizer's model reads them: the target marked in the text, if it was so trained."""
+    if not tokenizer.init_kwargs.get(MARK_COMPANY):
+        return examples
+    return [replace(example, text=mark_company(example.text, example.target)) for example in examples]
+
+
 def encode_examples(
     examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, max_length: int
 ) -> list[dict[str, list[int]]]:
     """Return the token ids of every (text, target) pair, cut to ``max_length`` from the longer segment, not padded."""
+    examples = mark_examples(examples, tokenizer)
     texts, targets = [e.text for e in examples], [e.target for e in examples]
     encoded = tokenizer(texts, targets, truncation="longest_first", max_length=max_length, padding=False)
     return [{name: column[i] for name, column in encoded.items()} for i in range(len(examples))]

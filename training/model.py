@@ -22,6 +22,7 @@ from pipeline.model_folder import (
     ADAPTER_WEIGHTS,
     CONFIG,
     FULL_WEIGHTS,
+    MARK_COMPANY,
     PROVENANCE,
     TOKENIZER,
     TOKENIZER_CONFIG,
@@ -207,6 +208,7 @@ def _load_parts(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerFas
     base = name_base(recipe)
     with open_base(base) as folder:
         tokenizer = load_tokenizer(folder, base)
+        tokenizer.init_kwargs[MARK_COMPANY] = recipe.mark_company
         config = read_config(folder, base)
         columns = find_columns(config.id2label)
         config.update({**label_names(), "pad_token_id": tokenizer.pad_token_id, "use_cache": False})

@@ -48,7 +48,8 @@ class Recipe:
     drawn anew every epoch. ``epoch_rows`` is the length of an epoch, drawn anew each time; 0 for as many rows as the
     sources have, repeats counted.
     ``train_limit`` keeps that many distinct training rows at most, 0 keeps all. ``fiqa_labels`` turns FiQA's score
-    into a class: "fixed" at -0.1 and 0.1, "percentile" at the terciles of its training rows.
+    into a class: "fixed" at -0.1 and 0.1, "percentile" at the terciles of its training rows. ``mark_company`` puts the
+    company's name between marks wherever the text has it (:func:`pipeline.text.mark_company`).
 
     Weights. ``method`` trains "full" (every weight), "lora" or "qlora" (LoRA on a base in 4-bit NF4). ``rslora`` scales
     by alpha / sqrt(r), ``dora`` adds a trained magnitude. ``layers`` keeps that many of the encoder's layers, evenly
@@ -99,6 +100,7 @@ class Recipe:
     epoch_rows: int = 0
     train_limit: int = 0
     fiqa_labels: str = "fixed"
+    mark_company: bool = False
     method: str = "lora"
     lora_r: int = 16
     lora_alpha: int = 32

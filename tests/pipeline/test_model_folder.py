@@ -87,6 +87,11 @@ REFUSALS: list[tuple[str, Callable[[Path], None], str]] = [
     ("list", edit("config.json", []), "config.json: holds a list; expected a JSON object"),
     ("code", edit("config.json", {"auto_map": {"AutoModel": "m.M"}}), "config.json has auto_map"),
     ("length", edit("tokenizer_config.json", {"model_max_length": 10**30}), "expected 8..512 tokens"),
+    (
+        "marks",
+        edit("tokenizer_config.json", {"model_max_length": 96, "mark_company": "yes"}),
+        "tokenizer_config.json: mark_company is 'yes'; expected true or false",
+    ),
     ("changed", lambda p: (p / ONNX_FILE).write_bytes(b"another"), "onnx/model_quantized.onnx has SHA-256"),
     ("truncated", lambda p: (p / "config.json").write_text('{"id2'), "config.json: cannot be read as JSON"),
     ("pickle", lambda p: (p / "pytorch_model.bin").write_bytes(b""), "pytorch_model.bin may hold pickled code"),

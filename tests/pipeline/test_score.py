@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ModelError
-from pipeline.model_folder import ONNX_FILE, PROVENANCE, read_json, write_provenance
+from pipeline.model_folder import ONNX_FILE, PROVENANCE, TOKENIZER_CONFIG, read_json, write_json, write_provenance
 from pipeline.score import OnnxScorer, plan_batches, softmax, tokenize
 
 from .conftest import Made
@@ -51,7 +51,7 @@ def scorer(request: pytest.FixtureRequest, made: Made, tmp_path_factory: pytest.
 
     folder = tmp_path_factory.mktemp("int8") / "model"
     shutil.copytree(made.folder, folder)
-    texts = tokenize(folder / "tokenizer.json", MAX_LENGTH, PAIRS)
+    texts = tokenize(folder, PAIRS)
     model, way = next(quantize_model(convert_to_onnx(load_trained(made.run, made.base)), texts))
     assert way == FAST
     onnx.save(model, folder / ONNX_FILE)
@@ -120,6 +120,20 @@ def test_a_stream_scores_like_a_list_and_reads_one_window_ahead(scorer: OnnxScor
     assert len(read) == 105
     expected = scorer.score(PAIRS)
     assert all(np.array_equal(row, expected[i % len(PAIRS)]) for i, row in enumerate(found))
+
+
+def test_a_model_that_looks_for_marks_gets_them(made: Made, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(made.folder, folder)
+    settings = read_json(folder / TOKENIZER_CONFIG)
+    write_json(folder / TOKENIZER_CONFIG, {**settings, "mark_company": True})
+    write_provenance(folder, read_json(folder / PROVENANCE))
+    pairs = [("loss at Acme falls", "Acme"), ("Acme profit", ""), ("record deal", "Acme")]
+    by_hand = [("loss at * Acme * falls", "Acme"), *pairs[1:]]
+    plain, marked = OnnxScorer(made.folder), OnnxScorer(folder)
+    assert np.array_equal(marked.score(pairs), plain.score(by_hand))
+    assert not np.array_equal(marked.score(pairs)[0], plain.score(pairs)[0])
+    assert tokenize(folder, pairs) == tokenize(made.folder, by_hand)
 
 
 def test_an_empty_stream_gives_nothing(scorer: OnnxScorer) -> None:

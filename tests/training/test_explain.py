@@ -270,7 +270,7 @@ def test_a_model_without_attention_and_a_source_without_errors_are_said_so(
 ) -> None:
     metrics, provenance = (json.loads((explained.folder / f"{n}.json").read_text()) for n in ("metrics", "provenance"))
     row = next(row for row in held if row.is_wrong and row.split == "test")
-    found = Explanation((Word("a", 0, 0, 1, 0.5),), 1.0, 0.4, 0.1, 32, None, row.probabilities)
+    found = Explanation((Word("a", 0, 0, 1, 0.5),), 1.0, 0.4, 0.1, 32, None, row.probabilities, (row.example.text, ""))
     wrong = {row.example.source: [row], "sentfin": []}
     text = render_page("run", metrics, provenance | {"contamination": CONTAMINATION}, held, wrong, {row.number: found})
     assert "This architecture gives no attention maps." in text
@@ -307,9 +307,17 @@ def test_attributions_add_up_on_every_architecture(architecture: str, target: st
     assert sum(word.attribution for word in found.words) == pytest.approx(found.gap - found.baseline_gap, abs=0.01)
     assert sum(word.attribution for word in found.words if word.segment is None) == pytest.approx(0, abs=1e-5)
     assert found.attention.sum(axis=1) == pytest.approx(np.ones(len(found.words)), abs=1e-4)
-    row = HeldRow(1, "0" * 16, "test", example, 2, found.probabilities)
     for segment, text in enumerate((example.text, example.target)):
-        assert "".join(piece.text for piece in split_text(row, found, segment)) == text
+        assert "".join(piece.text for piece in split_text(found, segment)) == text
+
+
+def test_a_row_is_shown_as_a_model_with_marks_reads_it() -> None:
+    torch.manual_seed(0)
+    model, tokenizer = build_model(replace(SMOKE, mark_company=True))
+    example = Example("profit at Acme soars", "Acme", 2, None, "sentfin")
+    found = explain_example(prepare_model(model), tokenizer, 96, example, 0, 2)
+    assert "".join(piece.text for piece in split_text(found, 0)) == "profit at * Acme * soars"
+    assert "".join(piece.text for piece in split_text(found, 1)) == "Acme"
 
 
 class LinearModel(torch.nn.Module):
@@ -465,7 +473,7 @@ def test_aspects_are_cut_at_a_level(aspect: str, depth: int, expected: str) -> N
 
 def test_words_are_ranked_by_their_push_in_one_direction() -> None:
     words = [("[CLS]", None, 9.0), ("up", 0, 0.5), ("down", 0, -0.7), ("flat", 0, 0.001), ("Acme", 1, 0.6)]
-    found = Explanation(tuple(Word(w, s, 0, 1, v) for w, s, v in words), 0, 0, 0, 32, None, (1, 0, 0))
+    found = Explanation(tuple(Word(w, s, 0, 1, v) for w, s, v in words), 0, 0, 0, 32, None, (1, 0, 0), ("", ""))
     assert [word.shown for word in rank_words(found, 1)] == ["Acme", "up"]
     assert [word.shown for word in rank_words(found, -1)] == ["down"]
 

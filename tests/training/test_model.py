@@ -25,7 +25,9 @@ from pipeline.text import LABELS
 from tests.hub_server import HubServer
 from training import bases
 from training.bases import DROPOUTS
+from training.batches import encode_examples
 from training.calibrate import apply_temperature
+from training.data import Example
 from training.heads import find_last, read_head, write_head
 from training.model import (
     build_model,
@@ -531,3 +533,17 @@ def test_a_run_from_before_architectures_were_named_is_a_bert(tmp_path: Path) ->
     write_provenance(folder, provenance)
     found, tokenizer, length = load_run(folder)
     np.testing.assert_allclose(answer(found, tokenizer, length), answer(model, tokenizer, length), atol=1e-5)
+
+
+def test_a_run_that_was_trained_with_marks_reads_with_marks(tmp_path: Path) -> None:
+    recipe = make_recipe(mark_company=True)
+    folder = save_run(*build(recipe), recipe, tmp_path / "run")
+    rows = [
+        Example("profit at Acme falls", "Acme", 0, None, "sentfin"),
+        Example("profit falls", "", 0, None, "twitter"),
+    ]
+    found = encode_examples(rows, load_run(folder)[1], 64)
+    plain = build(make_recipe())[1]
+    by_hand = [replace(rows[0], text="profit at * Acme * falls"), rows[1]]
+    assert found == encode_examples(by_hand, plain, 64) != encode_examples(rows, plain, 64)
+    assert json.loads((folder / "tokenizer_config.json").read_text())["mark_company"] is True

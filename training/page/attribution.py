@@ -15,7 +15,7 @@ import torch
 from captum.attr import IntegratedGradients
 from transformers import PreTrainedTokenizerFast
 
-from ..batches import encode_examples, pad_batch
+from ..batches import encode_examples, mark_examples, pad_batch
 from ..data import Example
 
 STEPS = (24, 96, 384)
@@ -45,7 +45,8 @@ class Explanation:
     ``gap`` is logit(predicted) - logit(true) for the text, ``baseline_gap`` for the same row with every word padded
     out; the words' attributions sum to their difference but for ``delta``, found with ``steps`` points. ``attention``
     is float (words, words), rows that sum to 1: the mean over the last layer's heads, None where the model gives none.
-    ``probabilities`` are the model's own for the row, three in LABELS order.
+    ``probabilities`` are the model's own for the row, three in LABELS order. ``segments`` are its text and target as
+    they were read, the target marked in the text where the model was so trained; words index them.
     """
 
     words: tuple[Word, ...]
@@ -55,6 +56,7 @@ class Explanation:
     steps: int
     attention: np.ndarray | None
     probabilities: tuple[float, ...]
+    segments: tuple[str, str]
 
     @property
     def is_converged(self) -> bool:
@@ -82,6 +84,7 @@ def explain_example(
     """Return why a model from :func:`prepare_model` prefers class ``predicted`` over ``true`` for ``example``."""
     device = next(model.parameters()).device
     inputs = pad_batch(encode_examples([example], tokenizer, max_length), tokenizer, device)
+    (example,) = mark_examples([example], tokenizer)
     groups = group_words(tokenizer, example, max_length)
     assert sum(len(group.tokens) for group in groups) == inputs["input_ids"].shape[1]
     integral = integrate_gradients(model, inputs, find_words(groups), tokenizer.pad_token_id, predicted, true)
@@ -96,6 +99,7 @@ def explain_example(
         steps=integral.steps,
         attention=merge_attention(attentions[-1][0].float().cpu().numpy(), groups) if attentions else None,
         probabilities=tuple(found.logits[0].float().softmax(dim=0).tolist()),
+        segments=(example.text, example.target),
     )
 
 

@@ -117,9 +117,9 @@ def build_environment() -> Environment:
     return environment
 
 
-def split_text(row: HeldRow, found: Explanation, segment: int) -> list[Piece]:
-    """Return the text (segment 0) or target (1) of ``row`` in pieces, each word with its push."""
-    text = (row.example.text, row.example.target)[segment]
+def split_text(found: Explanation, segment: int) -> list[Piece]:
+    """Return the text (segment 0) or target (1) of an explained row in pieces, each word with its push."""
+    text = found.segments[segment]
     top = max((abs(word.attribution) for word in found.words), default=0.0) or 1.0
     pieces, place = [], 0
     for word in (word for word in found.words if word.segment == segment):
