@@ -17,7 +17,8 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from .errors import ModelError
 from .licence import ENCODER, RUN, Licence, derive_licence
-from .model_folder import CONFIG, METRICS, PROVENANCE, RECIPE, read_json, write_json, write_provenance
+from .model_folder import CONFIG, METRICS, PROVENANCE, RECIPE, read_json, read_marked, write_json, write_provenance
+from .text import mark_company
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 CARD = "README.md"
@@ -75,9 +76,20 @@ def render_card(folder: Path) -> None:
         licence=licence.statement,
         origin="\n".join(format_origin(provenance)),
         kind=format_kind(read_json(folder / CONFIG), read_recipe(folder), provenance["base"]["id"]),
+        marks=format_marks(read_marked(folder)),
         weights=provenance.get("export", {}).get("weights", "as int8"),
     )
     (folder / CARD).write_text(filled, encoding="utf-8")
+
+
+def format_marks(is_marked: bool) -> str:
+    """Return what who calls the model without this project must do, a sentence after others, "" for nothing."""
+    if not is_marked:
+        return ""
+    example = mark_company("Example Corp beats estimates", "Example Corp")
+    return (
+        f'\nWherever the headline names the company, write "{example}": it was trained so. OnnxScorer does so itself.'
+    )
 
 
 def describe_card(

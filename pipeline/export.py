@@ -261,7 +261,7 @@ def score_with_torch(
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
     length = read_max_length(source)
     columns = list(order_labels(read_json(source / CONFIG)["id2label"], source / CONFIG))
-    pairs = mark_pairs(pairs) if read_marked(source) else pairs
+    pairs = mark_pairs(pairs, read_marked(source))
     logits = []
     with torch.inference_mode():
         for start in range(0, len(pairs), batch_size):

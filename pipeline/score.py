@@ -74,7 +74,7 @@ class OnnxScorer:
         Columns in LABELS order, rows sum to 1, rows in the order of ``pairs``. The same pair gets the same numbers
         whatever it is scored with; pairs of the same tokens are scored once. ``progress`` counts on stderr.
         """
-        tokens = _tokenize(self._tokenizer, mark_pairs(pairs) if self.folder.is_marked else pairs)
+        tokens = _tokenize(self._tokenizer, mark_pairs(pairs, self.folder.is_marked))
         distinct = sorted(set(tokens), key=lambda pair: (len(pair[0]), pair))
         batches = list(plan_batches(distinct, self.batch_tokens))[::-1]  # long texts first: no thread is left waiting
         scores: dict[Tokens, np.ndarray] = {}
@@ -137,11 +137,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def tokenize(folder: Path, pairs: Sequence[tuple[str, str]]) -> list[Tokens]:
     """Return token ids and segment ids of each pair, as the model in ``folder``, a run or an exported one, reads it."""
     tokenizer = load_tokenizer(folder / TOKENIZER, read_max_length(folder))
-    return _tokenize(tokenizer, mark_pairs(pairs) if read_marked(folder) else pairs)
+    return _tokenize(tokenizer, mark_pairs(pairs, read_marked(folder)))
 
 
-def mark_pairs(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return ``pairs`` with every headline marked by :func:`mark_company`."""
+def mark_pairs(pairs: Sequence[tuple[str, str]], is_marked: bool) -> Sequence[tuple[str, str]]:
+    """Return ``pairs`` as a model reads them: the company marked in the headline if ``is_marked``, else as is."""
+    if not is_marked:
+        return pairs
     return [(mark_company(headline, company), company) for headline, company in pairs]
 
 

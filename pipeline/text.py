@@ -27,8 +27,8 @@ def clean_text(text: str) -> str:
 def mark_company(headline: str, company: str) -> str:
     """Return ``headline`` with MARK on either side of ``company`` wherever it is named, a cashtag's sign within.
 
-    As it is written where that is found, so that ARM is not seen in "arm", else in any case. Unchanged where it is not
-    found as whole words, or is "".
+    Found as it is written, if it stands so anywhere, so that ARM is not seen in "arm", else in any case. Unchanged
+    where it is not found as whole words, or is "".
 
     >>> mark_company("Ford recalls trucks, $FORD falls", "Ford")
     '* Ford * recalls trucks, $FORD falls'

@@ -18,10 +18,11 @@ from pipeline.card import (
     describe_card,
     format_calibration,
     format_contamination,
+    format_marks,
     format_results,
     read_licence,
 )
-from pipeline.model_folder import ADAPTER_CONFIG, METRICS, PROVENANCE, RECIPE, read_json
+from pipeline.model_folder import ADAPTER_CONFIG, METRICS, PROVENANCE, RECIPE, read_json, read_marked
 
 TEMPLATE = Path(__file__).with_name("adapter_card.md")
 LOAD_ADAPTER = """\
@@ -64,6 +65,7 @@ def render_card(folder: Path, repository: str) -> str:
         metadata=metadata.to_yaml(),
         name=repository.split("/")[-1],
         kind=format_kind(provenance["base"], is_adapter),
+        marks=format_marks(read_marked(folder)),
         use=format_use(provenance["base"], repository, is_adapter),
         results=format_results(measured),
         calibration=format_calibration(metrics.get(CALIBRATION)),

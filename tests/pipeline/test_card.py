@@ -9,9 +9,18 @@ from typing import Any
 
 import pytest
 
-from pipeline.card import BEHAVIOUR, SPEED, add_metrics, format_behaviour, format_kind, format_speed, format_weakness
+from pipeline.card import (
+    BEHAVIOUR,
+    SPEED,
+    add_metrics,
+    format_behaviour,
+    format_kind,
+    format_speed,
+    format_weakness,
+    render_card,
+)
 from pipeline.config import HOME
-from pipeline.model_folder import METRICS, read_json, read_model_folder
+from pipeline.model_folder import METRICS, TOKENIZER_CONFIG, read_json, read_model_folder
 
 SPEED_FIGURES: dict[str, Any] = {
     "headlines_per_s": 1234.5,
@@ -56,6 +65,15 @@ def test_what_is_measured_later_is_put_on_the_card_and_sealed(folder: Path) -> N
     assert "1,234 headlines a second" in text
     assert "$" not in text.replace("$2", "")
     read_model_folder(folder)
+
+
+def test_the_card_of_a_model_with_marks_says_how_to_set_them(folder: Path) -> None:
+    render_card(folder)
+    assert "* Example Corp *" not in (folder / "README.md").read_text()
+    settings = read_json(folder / TOKENIZER_CONFIG)
+    (folder / TOKENIZER_CONFIG).write_text(json.dumps({**settings, "mark_company": True}))
+    render_card(folder)
+    assert 'write "* Example Corp * beats estimates": it was trained so' in (folder / "README.md").read_text()
 
 
 def test_speed_says_on_what_and_beside_what() -> None:

@@ -22,12 +22,14 @@ from pipeline.export import (
     convert_to_onnx,
     export_model,
     load_trained,
+    score_with_torch,
 )
 from pipeline.model_folder import (
     GOLDEN,
     METRICS,
     ONNX_FILE,
     PROVENANCE,
+    TOKENIZER_CONFIG,
     check_golden,
     hash_file,
     read_json,
@@ -164,6 +166,17 @@ def test_the_order_of_labels_does_not_matter(made: Made, tmp_path: Path, labels:
     report = export(made, run, tmp_path / "model")
     assert read_model_folder(report.folder).label_order == tuple(labels.index(label) for label in LABELS)
     assert np.abs(OnnxScorer(report.folder).score(PAIRS) - OnnxScorer(made.folder).score(PAIRS)).max() < 1e-5
+
+
+def test_a_run_with_marks_is_held_against_what_it_reads_with_marks(made: Made, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(made.run, tmp_path / "run"))
+    settings = read_json(run / TOKENIZER_CONFIG)
+    (run / TOKENIZER_CONFIG).write_text(json.dumps({**settings, "mark_company": True}))
+    trained, pairs = load_trained(made.run, made.base), [("loss at Acme falls", "Acme"), ("record deal", "Acme")]
+    by_hand = [("loss at * Acme * falls", "Acme"), pairs[1]]
+    expected = score_with_torch(trained, made.run, by_hand)
+    assert np.array_equal(score_with_torch(trained, run, pairs), expected)
+    assert not np.array_equal(score_with_torch(trained, made.run, pairs)[0], expected[0])
 
 
 def test_optimum_loads_the_folder_and_gives_the_same_labels(made: Made) -> None:
