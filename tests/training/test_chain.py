@@ -105,6 +105,14 @@ def test_a_recipe_goes_on_from_a_run_with_its_head_and_fewer_neurons(data: Local
     assert "zero_shot" not in read_json(folder / "metrics.json")["test"]["baselines"]
 
 
+def test_a_head_that_validation_rows_made_is_not_taken_over(data: LocalFolder) -> None:
+    folder = train_recipe(replace(SMOKE, name="start", calibration="head"), data, Path("runs"))
+    whole, _, _ = load_run(folder)
+    model, _ = build_model(replace(SMOKE, name="further", base=f"run:{folder}"))
+    kept, taken = whole.state_dict(), model.state_dict()
+    assert {key for key in kept if not torch.equal(kept[key], taken[key])} == {"classifier.weight", "classifier.bias"}
+
+
 def test_a_start_that_is_not_there_or_was_split_otherwise_is_refused(data: LocalFolder) -> None:
     recipe = replace(SMOKE, base="run:runs/start-seed42")
     with pytest.raises(ModelError, match="base run:runs/start-seed42: no run there; make it first: python -m training"):
