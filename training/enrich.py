@@ -1,4 +1,4 @@
-"""Training rows -> the rows a run learns from: other versions, written rows and unlabelled headlines beside them.
+"""Training rows -> the rows a run learns from: other versions, written, reworded and unlabelled rows beside them.
 
 Pure. Only training rows are enriched. What is added must not come near a validation or test row: a written row or a
 headline that does is left out, another version gives way to the row it was made of.
@@ -6,7 +6,7 @@ headline that does is left out, another version gives way to the row it was made
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from .augment import vary_rows
@@ -14,6 +14,7 @@ from .corpus import pair_headlines
 from .data import Example
 from .losses import UNLABELLED
 from .recipe import Recipe
+from .reword import reword_rows
 from .splits import find_near
 from .written import write_examples
 
@@ -23,6 +24,7 @@ Epochs = list[list[int]]
 def enrich_rows(
     train: Sequence[Example],
     headlines: Sequence[Sequence[str]],
+    near: Mapping[str, Sequence[str]],
     held_out: Sequence[str],
     epochs: Epochs,
     recipe: Recipe,
@@ -30,16 +32,20 @@ def enrich_rows(
 ) -> tuple[list[Example], Epochs]:
     """Return ``train`` and what ``recipe`` adds to it, and the ``epochs`` with indices into all of these.
 
-    Every epoch gets ``written_rows`` of its own, and its share of each file's ``headlines``: none of a file comes
-    twice. Of both those near a text of ``held_out`` (:func:`find_near`) are left out. Deterministic under ``random``,
-    of which nothing is drawn for a recipe that adds nothing.
+    Every epoch gets ``written_rows`` and ``reworded_rows`` of its own, the latter by ``near`` words, and its share of
+    each file's ``headlines``: none of a file comes twice. Of all those near a text of ``held_out`` (:func:`find_near`)
+    are left out. Deterministic under ``random``, of which nothing is drawn for a recipe that adds nothing.
     """
     added, varied = vary_rows(train, epochs, recipe, random)
-    epochs = withdraw_near(epochs, varied, len(train), added, held_out)
+    plain, epochs = epochs, withdraw_near(epochs, varied, len(train), added, held_out)
     written = write_examples(recipe.written_rows * recipe.epochs, random) if recipe.written_rows else []
     written = keep_far(written, held_out)
     rows = [*train, *added, *written]
     epochs = share_rows(epochs, len(train) + len(added), len(written))
+    if recipe.reworded_rows:
+        reworded = keep_far(reword_rows(train, plain, recipe.reworded_rows * recipe.epochs, near, random), held_out)
+        epochs = share_rows(epochs, len(rows), len(reworded))
+        rows += reworded
     for texts in headlines:
         paired = pair_headlines(texts, random)
         unlabelled = keep_far([Example(text, name, UNLABELLED, None, "unlabelled") for text, name in paired], held_out)

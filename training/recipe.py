@@ -67,9 +67,10 @@ class Recipe:
 
     More rows. An epoch may take a row's other version in its place: with probability ``flip_share`` the one whose
     direction and label are turned round, with ``swap_share`` the one about another company. It may add
-    ``written_rows`` generated from the project's own sentence patterns, and of every file in ``unlabelled`` that many
-    texts, which the teachers alone label: FILE or FILE#COLUMN, a Parquet file of the data folder and its column of
-    texts (``headline`` where none is named), drawn at random.
+    ``written_rows`` generated from the project's own sentence patterns, and what the teachers alone label:
+    ``reworded_rows``, training rows with words exchanged for others whose embeddings in the first teacher, a run, are
+    near (:mod:`training.reword`), and of every file in ``unlabelled`` that many texts: FILE or FILE#COLUMN, a Parquet
+    file of the data folder and its column of texts (``headline`` where none is named), drawn at random.
 
     Steps. ``batch_size`` rows a step, in ``accumulate`` parts. ``layer_decay`` multiplies the learning rate once per
     layer below the head. ``warmup_share`` of the steps raise the learning rate linearly, the rest follow ``schedule``.
@@ -119,6 +120,7 @@ class Recipe:
     flip_share: float = 0.0
     swap_share: float = 0.0
     written_rows: int = 0
+    reworded_rows: int = 0
     unlabelled: dict[str, int] = field(default_factory=dict)
     layers: int = 0
     intermediate_size: int = 0
@@ -189,6 +191,7 @@ def shrink_recipe(recipe: Recipe) -> Recipe:
         layers=0,
         intermediate_size=0,
         written_rows=min(recipe.written_rows, SMOKE_WRITTEN),
+        reworded_rows=0,
         unlabelled={},
         teacher_weight=0.0,
         teacher_temperature=1.0,
@@ -237,6 +240,7 @@ def _check_values(place: str, recipe: Recipe) -> None:
         (recipe.fiqa_labels != "fixed" and no_scores, "fiqa_labels", "'fixed' without fiqa"),
         (recipe.teacher_temperature != 1 and not recipe.teachers, "teacher_temperature", "1.0 without teachers"),
         (recipe.state_weight and not recipe.teachers, "state_weight", "0 without teachers"),
+        (recipe.reworded_rows and not recipe.teachers, "reworded_rows", "0 without teachers to label them"),
         (recipe.unlabelled and not recipe.teachers, "unlabelled", "none without teachers to label them"),
     ):
         if is_wrong:
@@ -332,6 +336,7 @@ _RULES: tuple[Rule, ...] = (
     ("flip_share", *within(0, 1)),
     ("swap_share", *within(0, 1)),
     ("written_rows", *within(0, 10**9)),
+    ("reworded_rows", *within(0, 10**9)),
     ("teachers", lambda value: all(map(_is_teacher, value)), f"folders or {MODEL}FOLDER@COMMIT, as a list of strings"),
     ("teacher_weight", *within(0, 1)),
     ("state_weight", *within(0, 100)),

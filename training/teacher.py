@@ -5,6 +5,7 @@ Refused if it may have learned from our held-out rows. What its base has seen, i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +20,7 @@ from pipeline.model_folder import PROVENANCE, check_hashes, hash_file, read_json
 
 from .contamination import find_contamination
 from .data import Example
+from .reword import find_near_words
 from .rows import Rows
 
 
@@ -59,6 +61,24 @@ def ask_states(
         probabilities.append(logits.softmax(dim=1))
         states.append(standardise(found).half())
     return torch.stack(probabilities).mean(dim=0), torch.cat(states, dim=1)
+
+
+def read_near_words(folder: Path) -> dict[str, list[str]]:
+    """Return :func:`find_near_words` of the whole words of three letters or more that the run in ``folder`` has.
+
+    Raises:
+        ModelError: it is no run, or its tokenizer has no WordPiece vocabulary, which alone tells words from parts.
+    """
+    from .model import load_run
+
+    model, tokenizer, _ = load_run(folder)
+    kind = type(tokenizer.backend_tokenizer.model).__name__
+    if kind != "WordPiece":
+        raise ModelError(f"reworded_rows: {folder} has a tokenizer of kind {kind}; expected WordPiece")
+    vocabulary = tokenizer.get_vocab()
+    words = sorted(word for word in vocabulary if re.fullmatch(r"[a-z]{3,}", word))
+    weights: torch.Tensor = cast(Any, model).get_input_embeddings().weight.detach()
+    return find_near_words(words, weights[[vocabulary[word] for word in words]])
 
 
 def describe_teacher(name: str, folder: Path, rows: Rows) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from .rows import Rows, read_rows
 from .run_folder import describe_run, measure_cost, write_run
 from .states import add_projection, drop_projection
 from .steps import TrainingError, deterministic_algorithms
-from .teacher import ask_states, ask_teachers
+from .teacher import ask_states, ask_teachers, read_near_words
 from .unfinished import (
     ANSWERS,
     CHECKPOINT,
@@ -151,7 +151,11 @@ def fit_recipe(
     """Return the trained model in full precision, without its wrapping, its tokenizer, and how the fit went."""
     epochs = plan_rows(rows.train, recipe, Random(recipe.seed))
     held_out = [example.text for example in rows.held_out]
-    examples, epochs = enrich_rows(rows.train, rows.headlines, held_out, epochs, recipe, Random(recipe.seed))
+    near = {}
+    if recipe.reworded_rows:
+        with open_teachers(recipe.teachers[:1]) as folders:
+            near = read_near_words(folders[0])
+    examples, epochs = enrich_rows(rows.train, rows.headlines, near, held_out, epochs, recipe, Random(recipe.seed))
     if answers is None:
         answers = _ask_teachers(recipe, examples, accelerator, store)
     teacher, states = answers["teacher"], answers["states"]

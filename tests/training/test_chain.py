@@ -39,6 +39,7 @@ STUDENT = replace(
     teachers=["runs/teacher-seed42", "runs/teacher-seed43"],
     teacher_weight=0.5,
     state_weight=1.0,
+    reworded_rows=20,
     unlabelled={CORPUS: 20},
 )
 

@@ -58,7 +58,7 @@ CHANGES: dict[str, set[str]] = {
     "written": {"written_rows"},
 }
 OWN = {"baseline", "smoke", "adapter", "full-raw", "full-finance", "augmented", "mpnet", "narrow"}
-OWN |= {"wide", "slim", "default", "further"}
+OWN |= {"wide", "slim", "default", "further", "reworded"}
 """Recipes that are no experiments against the baseline: the embedded model's and those it builds on or might."""
 
 
@@ -98,7 +98,7 @@ def test_a_smoke_run_keeps_what_the_recipe_is_about(name: str) -> None:
     assert smoke.train_limit <= 300
     assert (smoke.epochs, smoke.epoch_rows) <= (2, 300)
     assert smoke.written_rows <= 60
-    assert (smoke.teachers, smoke.unlabelled) == ([], {})
+    assert (smoke.teachers, smoke.unlabelled, smoke.reworded_rows) == ([], {}, 0)
     assert (smoke.state_weight, smoke.layers, smoke.intermediate_size) == (0, 0, 0)
     assert bool(smoke.written_rows) == bool(recipe.written_rows)
     kept = (
@@ -189,6 +189,7 @@ SMOKE = [
     ("seed = 42", "seed = 42\nflip_share = 1.5", "flip_share is 1.5; expected 0..1"),
     ("seed = 42", "seed = 42\nswap_share = -0.1", "swap_share is -0.1; expected 0..1"),
     ("seed = 42", "seed = 42\nwritten_rows = -1", "written_rows is -1; expected 0..1000000000"),
+    ("seed = 42", "seed = 42\nreworded_rows = 5", "reworded_rows is 5; expected 0 without teachers to label them"),
     ("seed = 42", "seed = 42\nlayers = -1", "layers is -1; expected 0..100"),
     ("seed = 42", "seed = 42\nlayer_decay = 0.0", "layer_decay is 0.0; expected 0.1..1"),
     ("seed = 42", "seed = 42\nr_drop = -1.0", "r_drop is -1.0; expected 0..100"),
