@@ -21,7 +21,7 @@ NEAR = 12
 """How many words are near to one."""
 SHARES = (0.15, 0.25, 0.4)
 """Of the words and figures of a row this share is exchanged; which of the three is drawn for every row."""
-_PART = re.compile(r"(?<![\w$@#/&])[A-Za-z]{3,}(?![\w/@&]|://)|(?<![A-Za-z\d/])\d+")
+_PART = re.compile(r"(?<![\w$@#/&])[A-Za-z]{3,}(?![\w/@&]|://)|(?<![A-Za-z0-9/])[0-9]+")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _KEPT_WORDS = """
 and are but for from had has have her his how into its nor not off one our out she that the their them then they this
@@ -69,9 +69,9 @@ def reword_rows(
 
 
 def reword_text(text: str, target: str, near: Mapping[str, Sequence[str]], random: Random) -> str:
-    """Return ``text`` with a share of its words, lower-case keys of ``near``, and of its figures exchanged.
+    """Return ``text`` with a share of its words, those that ``near`` knows in lower case, and of its figures exchanged.
 
-    A word keeps its capitals. Years, cashtags, addresses and the words of ``target`` stay.
+    A word keeps its capitals, a figure its length. Years, cashtags, addresses and the words of ``target`` stay.
     """
     kept = {part.lower() for part in re.findall(r"[A-Za-z]+|\d+", target)} | _KEPT
     share = random.choice(SHARES)

@@ -20,7 +20,7 @@ from pipeline.model_folder import PROVENANCE, check_hashes, hash_file, read_json
 
 from .contamination import find_contamination
 from .data import Example
-from .reword import find_near_words
+from .reword import NEAR, find_near_words
 from .rows import Rows
 
 
@@ -67,7 +67,8 @@ def read_near_words(folder: Path) -> dict[str, list[str]]:
     """Return :func:`find_near_words` of the whole words of three letters or more that the run in ``folder`` has.
 
     Raises:
-        ModelError: it is no run, or its tokenizer has no WordPiece vocabulary, which alone tells words from parts.
+        ModelError: it is no run, its tokenizer has no WordPiece vocabulary, which alone tells words from parts, or that
+            has too few words.
     """
     from .model import load_run
 
@@ -77,6 +78,8 @@ def read_near_words(folder: Path) -> dict[str, list[str]]:
         raise ModelError(f"reworded_rows: {folder} has a tokenizer of kind {kind}; expected WordPiece")
     vocabulary = tokenizer.get_vocab()
     words = sorted(word for word in vocabulary if re.fullmatch(r"[a-z]{3,}", word))
+    if len(words) <= NEAR:
+        raise ModelError(f"reworded_rows: {folder} has {len(words)} whole words; expected more than {NEAR}")
     weights: torch.Tensor = cast(Any, model).get_input_embeddings().weight.detach()
     return find_near_words(words, weights[[vocabulary[word] for word in words]])
 

@@ -13,9 +13,10 @@ pytest.importorskip("pyarrow", reason="headlines are Parquet files, which pyarro
 
 from pipeline.errors import ModelError, PipelineError  # noqa: E402
 from pipeline.model_folder import hash_file, read_json, write_provenance  # noqa: E402
-from tests.training.conftest import CORPUS, ENCODER  # noqa: E402
+from tests.training.conftest import CORPUS, ENCODER, WORDS  # noqa: E402
 from training import __main__ as command_line  # noqa: E402
 from training import chain, pretrain  # noqa: E402
+from training import train as training_line  # noqa: E402
 from training.chain import Step, build_prerequisites, list_steps  # noqa: E402
 from training.data import load_examples  # noqa: E402
 from training.encoder_recipe import format_encoder  # noqa: E402
@@ -39,7 +40,6 @@ STUDENT = replace(
     teachers=["runs/teacher-seed42", "runs/teacher-seed43"],
     teacher_weight=0.5,
     state_weight=1.0,
-    reworded_rows=20,
     unlabelled={CORPUS: 20},
 )
 
@@ -104,6 +104,23 @@ def test_a_recipe_goes_on_from_a_run_with_its_head_and_fewer_neurons(data: Local
     assert found["start"]["licence"] == "cc-by-nc-sa-3.0"
     assert (before["start"], found["encoder"]) == (None, None)
     assert "zero_shot" not in read_json(folder / "metrics.json")["test"]["baselines"]
+
+
+def test_a_student_meets_rows_in_other_words_if_its_teacher_has_words(
+    data: LocalFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(STUDENT, teachers=["runs/teacher-seed42"], unlabelled={}, reworded_rows=20)
+    build_prerequisites(recipe, data)
+    with pytest.raises(ModelError, match="reworded_rows: runs/teacher-seed42 has 0 whole words; expected more than 12"):
+        train_recipe(recipe, data, Path("runs"))
+    monkeypatch.setattr(training_line, "read_near_words", lambda folder: {word: WORDS for word in WORDS})
+    monkeypatch.setattr("training.reword.SHARES", (1.0,))
+    counts = [
+        read_json(train_recipe(replace(recipe, name=f"with-{count}", reworded_rows=count), data, Path("runs"))
+        / "metrics.json")["train_count"]
+        for count in (0, 20)
+    ]  # fmt: skip
+    assert counts[0] < counts[1] <= counts[0] + 20
 
 
 def test_a_head_that_validation_rows_made_is_not_taken_over(data: LocalFolder) -> None:

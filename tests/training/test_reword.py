@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
+from tokenizers import Tokenizer  # noqa: E402
+from tokenizers.models import BPE  # noqa: E402
+
 from pipeline.errors import ModelError  # noqa: E402
-from training import reword, teacher  # noqa: E402
+from training import model, reword, teacher  # noqa: E402
 from training.reword import find_near_words, reword_text  # noqa: E402
 
 NEAR = {"profit": ["loss"], "rises": ["falls"], "acme": ["zenith"], "the": ["a"], "https": ["wire"]}
@@ -78,6 +82,18 @@ def test_a_long_vocabulary_is_gone_through_in_parts(monkeypatch: pytest.MonkeyPa
     assert {len(found) for found in whole.values()} == {reword.NEAR}
     monkeypatch.setattr(reword, "_CHUNK", 7)
     assert find_near_words(words, vectors) == whole
+
+
+@pytest.mark.parametrize("text", ["٣٤ rises", "²³", "１２"])
+def test_only_plain_figures_are_drawn_anew(text: str) -> None:
+    assert reword_text(text, "", {}, Random(0)) == text
+
+
+def test_a_vocabulary_that_does_not_tell_words_from_parts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = SimpleNamespace(backend_tokenizer=Tokenizer(BPE()))
+    monkeypatch.setattr(model, "load_run", lambda folder: (None, tokenizer, 64))
+    with pytest.raises(ModelError, match="reworded_rows: runs/one has a tokenizer of kind BPE; expected WordPiece"):
+        teacher.read_near_words(Path("runs/one"))
 
 
 def test_a_folder_that_is_no_run_has_no_words(tmp_path: Path) -> None:
