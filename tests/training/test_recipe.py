@@ -58,7 +58,7 @@ CHANGES: dict[str, set[str]] = {
     "written": {"written_rows"},
 }
 OWN = {"baseline", "smoke", "adapter", "full-raw", "full-finance", "augmented", "mpnet", "narrow"}
-OWN |= {"wide", "slim", "default", "further", "reworded"}
+OWN |= {"wide", "slim", "default", "further", "reworded", "settled"}
 """Recipes that are no experiments against the baseline: the embedded model's and those it builds on or might."""
 
 
